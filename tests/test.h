@@ -60,7 +60,7 @@ static const char *test_skipped;
         } while (0)
 
 static inline int test_main(const TestCase *cases, size_t n) {
-        int bad = 0;
+        volatile int bad = 0;           /* lives across longjmp() */
         setvbuf(stdout, NULL, _IOLBF, 0);
         printf("1..%zu\n", n);
         for (size_t i = 0; i < n; i++) {
