@@ -56,6 +56,22 @@ size_t wire_backlog(const WireConn *c);
 int wire_receive(WireConn *c, WireMessage *ret);
 void wire_message_done(WireMessage *m);
 
-/* The codec alone, without a socket: for tests and the fuzzer. Decodes one payload. */
+/* The codec alone, without a socket: for the connection, for tests and the fuzzer. */
+typedef struct WireSpec {                  /* one line of the table */
+        const char *name, *fields;
+        WireDirection direction;
+        size_t payload_max, fds_min, fds_max;
+} WireSpec;
+
+const WireSpec *wire_spec(WireType type);  /* NULL: no such type */
+const char *wire_type_name(WireType type); /* "?": no such type */
+
+/* A whole frame, header and payload, to be freed; arguments as for wire_send(). -EINVAL, -ENOMEM. */
+int wire_encode(WireType type, va_list ap, char **ret, size_t *ret_size);
+
+/* WIRE_HEADER_SIZE bytes: is this a message that may come, and is its length one that it may have? -EBADMSG. */
+int wire_decode_header(const char *header, WireDirection receive, WireType *ret_type, size_t *ret_size);
+
+/* One payload. One byte after its end is writable (the last string's NUL goes there), and strings inside get theirs
+ * over bytes already read: a payload is decoded once. n_fds is checked; the message gets no descriptors. -EBADMSG. */
 int wire_decode(WireType type, char *payload, size_t size, size_t n_fds, WireDirection receive, WireMessage *ret);
-const char *wire_type_name(WireType type);
