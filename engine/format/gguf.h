@@ -5,7 +5,7 @@
  *
  * A Gguf is an index over bytes that the caller mapped (and keeps mapped while it lives): it copies names, never data.
  * Everything in the file is hostile until checked: one cursor, one comparison (`n > size - pos`), checked arithmetic,
- * caps below, unknown types refused, no assertion on content; cost is linear in the file's header. A tensor that
+ * caps below, unknown types refused, no assertion on content; cost is n log n in the file's header. A tensor that
  * gguf_tensor() hands out lies whole inside the mapping and is aligned to at least 32 bytes. */
 
 #include <stdbool.h>
@@ -16,16 +16,18 @@
 #include "engine/format/tensor-type.h"
 
 #define GGUF_KV_MAX 65536u
+#define GGUF_KEY_MAX 65535u           /* bytes, as the format has it */
 #define GGUF_TENSORS_MAX 65536u
 #define GGUF_STRING_MAX (16u << 20)   /* chat templates are the longest strings seen: about 20 kB */
 #define GGUF_ARRAY_MAX (8u << 20)     /* elements; vocabularies reach 262,144 */
 #define GGUF_NAME_MAX 64u             /* tensor names, with room for a NUL in the field's own reader */
 #define GGUF_PARTS_MAX 64u
+#define GGUF_ALIGNMENT_MAX (1u << 20)
 
 typedef struct Gguf Gguf;
 
 typedef struct GgufPart {             /* one mapped file */
-        const void *data;
+        const void *data;             /* at a multiple of 32, as mmap() and aligned_alloc(32, …) have it */
         size_t size;
 } GgufPart;
 
@@ -51,7 +53,7 @@ DEFINE_CLEANUP(Gguf, gguf_free);
 
 size_t gguf_n_tensors(const Gguf *g);
 const GgufTensor *gguf_tensor_at(const Gguf *g, size_t i);
-const GgufTensor *gguf_tensor(const Gguf *g, const char *name);   /* NULL where there is none; hashed */
+const GgufTensor *gguf_tensor(const Gguf *g, const char *name);   /* NULL where there is none; by bisection */
 
 /* Metadata. -ENOENT: no such key; -EBADMSG: there, but of another type (the text says which). Integers of any width
  * and signedness are read where their value fits; a float is read from F32 or F64 and must be finite. */
