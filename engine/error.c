@@ -8,7 +8,7 @@
 
 #include "engine/error.h"
 
-int engine_fail(EngineError *e, int r, const char *format, ...) {
+int (engine_fail)(EngineError *e, int r, const char *format, ...) {
         if (!e)
                 return r;
 
