@@ -135,7 +135,7 @@ static int open_regular(int dir_fd, const char *file, int *ret_fd, uint64_t *ret
 
 static int read_description(int dir_fd, const char *file, json_t **ret) {
         _cleanup_close_ int fd = -EBADF;
-        uint64_t size;
+        uint64_t size = 0;
         int r = open_regular(dir_fd, file, &fd, &size);
         if (r < 0)
                 return r == -ELOOP ? -EBADMSG : r;
@@ -347,7 +347,7 @@ int model_entry_open(const ModelEntry *e, int *ret_fds, size_t *ret_n) {
         int fds[MODEL_PARTS_MAX], r = 0;
         size_t n = 0, total = 0;
         for (; n < e->n_parts; n++) {
-                uint64_t size;
+                uint64_t size = 0;
                 r = open_regular(dir_fd, e->parts[n], &fds[n], &size);
                 if (r < 0)
                         goto fail;
