@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Owns the engine's threads and how they wait for each other: futexes behind a short spin, nothing else of the kernel,
+ * so that it works inside the worker's system call filter.
+ *
+ * Two threads that meet at 151 barriers a token lose everything on a busy desktop: whichever is preempted holds up the
+ * other for a scheduler slice, and a single thread that meets nobody is faster. Each thread therefore measures, per
+ * run, how long it was neither computing nor waiting, that is: runnable with another process on its core. Where that
+ * is more than noise, the next runs use the caller alone, 8 at first and up to 128 while it goes on. */
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/runtime/pool.h"
+
+#define POOL_SPIN_NS 30000u           /* then block; a futex round trip costs about as much */
+#define POOL_STOLEN_NS 300000u        /* in one run: another process had this core */
+#define POOL_STOLEN_SHARE 16u         /* and at least 1/16 of the run, so that a tick is no reason */
+#define POOL_ALONE_MIN 8u             /* runs on the caller alone before the next try */
+#define POOL_ALONE_MAX 128u
+
+/* A number that threads wait on to change. */
+typedef struct Gate {
+        _Alignas(64) _Atomic uint32_t value;
+        _Atomic uint32_t sleepers;
+} Gate;
+
+typedef struct PoolThread {
+        _Alignas(64) Pool *pool;
+        pthread_t handle;
+        unsigned index;
+        uint64_t waited_ns;           /* blocked on a gate, in this run; its own thread's only */
+} PoolThread;
+
+struct Pool {
+        Gate start;                   /* one step for each run; wakes the threads */
+        Gate barrier;                 /* one step for each barrier passed */
+        Gate done;                    /* one step for each run ended */
+        _Alignas(64) _Atomic uint32_t arrived;   /* at the barrier */
+        _Alignas(64) _Atomic uint32_t finished;  /* threads beside the caller that are through with this run */
+        _Atomic bool contended;       /* some thread found its core taken in this run */
+        bool stop;                    /* written before a step of start */
+        unsigned n_threads;
+        unsigned n_run;               /* threads of the present run */
+        unsigned spins;               /* pauses that take POOL_SPIN_NS */
+        unsigned alone, alone_next;   /* runs still to do on the caller alone; how many the next time */
+        PoolJob job;
+        void *userdata;
+        PoolThread threads[];         /* [0] is the caller */
+};
+
+static inline void pause_cpu(void) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+}
+
+static uint64_t now_ns(clockid_t clock) {
+        struct timespec t;
+
+        clock_gettime(clock, &t);
+        return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+}
+
+static void gate_step(Gate *g) {
+        atomic_fetch_add(&g->value, 1);
+        if (atomic_load(&g->sleepers) > 0)
+                syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Returns when the gate's value is no longer `seen`; adds the time blocked to *waited_ns. */
+static void gate_wait(Gate *g, uint32_t seen, unsigned spins, uint64_t *waited_ns) {
+        for (unsigned i = 0; i < spins; i++) {
+                if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
+                        return;
+                pause_cpu();
+        }
+
+        uint64_t begin = now_ns(CLOCK_MONOTONIC);
+        atomic_fetch_add(&g->sleepers, 1);
+        while (atomic_load(&g->value) == seen)
+                syscall(SYS_futex, &g->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+        atomic_fetch_sub(&g->sleepers, 1);
+        *waited_ns += now_ns(CLOCK_MONOTONIC) - begin;
+}
+
+/* One thread's part of a run, with the account of where its time went. */
+static void run_share(Pool *p, unsigned thread) {
+        PoolThread *t = &p->threads[thread];
+        uint64_t begin = now_ns(CLOCK_MONOTONIC), begin_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+
+        t->waited_ns = 0;
+        p->job(p->userdata, thread, p->n_run);
+
+        uint64_t wall = now_ns(CLOCK_MONOTONIC) - begin;
+        uint64_t used = now_ns(CLOCK_THREAD_CPUTIME_ID) - begin_cpu + t->waited_ns;
+        if (wall > used && wall - used > POOL_STOLEN_NS && wall - used > wall / POOL_STOLEN_SHARE)
+                atomic_store_explicit(&p->contended, true, memory_order_relaxed);
+}
+
+static void *thread_main(void *userdata) {
+        PoolThread *t = userdata;
+        Pool *p = t->pool;
+        uint64_t idle = 0;
+
+        for (uint32_t seen = 0;; seen++) {
+                gate_wait(&p->start, seen, p->spins, &idle);
+                if (p->stop)
+                        return NULL;
+                run_share(p, t->index);
+                if (atomic_fetch_add(&p->finished, 1) + 1 == p->n_run - 1)
+                        gate_step(&p->done);
+        }
+}
+
+static unsigned measure_spins(void) {
+        enum { N = 256 };
+        uint64_t best = UINT64_MAX;
+
+        for (unsigned k = 0; k < 4; k++) {
+                uint64_t begin = now_ns(CLOCK_MONOTONIC);
+                for (unsigned i = 0; i < N; i++)
+                        pause_cpu();
+                best = MIN(best, now_ns(CLOCK_MONOTONIC) - begin);
+        }
+        return (unsigned) (N * (uint64_t) POOL_SPIN_NS / MAX(best, (uint64_t) N)) + 1;
+}
+
+int pool_new(unsigned n_threads, Pool **ret) {
+        n_threads = MIN(n_threads, POOL_THREADS_MAX);
+        n_threads = MAX(n_threads, 1u);
+
+        size_t size = sizeof(Pool) + n_threads * sizeof(PoolThread);
+        Pool *p = aligned_alloc(_Alignof(Pool), size);
+        if (!p)
+                return -ENOMEM;
+        *p = (Pool) {
+                .n_threads = 1,
+                .spins = measure_spins(),
+                .alone_next = POOL_ALONE_MIN,
+        };
+        p->threads[0] = (PoolThread) { .pool = p };
+
+        for (unsigned i = 1; i < n_threads; i++) {
+                p->threads[i] = (PoolThread) { .pool = p, .index = i };
+                if (pthread_create(&p->threads[i].handle, NULL, thread_main, &p->threads[i]) != 0)
+                        break;
+                p->n_threads++;
+        }
+
+        *ret = p;
+        return 0;
+}
+
+Pool *pool_free(Pool *p) {
+        if (!p)
+                return NULL;
+        p->stop = true;
+        gate_step(&p->start);
+        for (unsigned i = 1; i < p->n_threads; i++)
+                pthread_join(p->threads[i].handle, NULL);
+        free(p);
+        return NULL;
+}
+
+unsigned pool_n_threads(const Pool *p) {
+        return p->n_threads;
+}
+
+void pool_run(Pool *p, PoolJob job, void *userdata) {
+        if (p->n_threads == 1 || p->alone > 0) {
+                if (p->alone > 0)
+                        p->alone--;
+                p->n_run = 1;
+                job(userdata, 0, 1);
+                return;
+        }
+
+        uint32_t seen = atomic_load(&p->done.value);
+        p->job = job;
+        p->userdata = userdata;
+        p->n_run = p->n_threads;
+        atomic_store_explicit(&p->finished, 0, memory_order_relaxed);
+        atomic_store_explicit(&p->contended, false, memory_order_relaxed);
+        gate_step(&p->start);
+
+        run_share(p, 0);
+        gate_wait(&p->done, seen, p->spins, &p->threads[0].waited_ns);
+
+        if (atomic_load_explicit(&p->contended, memory_order_relaxed)) {
+                p->alone = p->alone_next;
+                p->alone_next = MIN(2 * p->alone_next, POOL_ALONE_MAX);
+        } else
+                p->alone_next = POOL_ALONE_MIN;
+}
+
+void pool_barrier(Pool *p, unsigned thread) {
+        if (p->n_run == 1)
+                return;
+
+        uint32_t seen = atomic_load(&p->barrier.value);
+        if (atomic_fetch_add(&p->arrived, 1) + 1 == p->n_run) {
+                atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
+                gate_step(&p->barrier);
+        } else
+                gate_wait(&p->barrier, seen, p->spins, &p->threads[thread].waited_ns);
+}
+
+uint32_t pool_next(_Atomic uint32_t *counter, uint32_t n) {
+        uint32_t i = atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+        return i < n ? i : UINT32_MAX;
+}
