@@ -3,10 +3,11 @@
 
 /* Text to token ids and back, as the model's own file says: byte-level BPE (tokenizer.ggml.model "gpt2", with the
  * pre-tokenizer rule that tokenizer.ggml.pre names, run by PCRE2 without JIT), SentencePiece BPE ("llama", with byte
- * fall-back), WordPiece ("bert"). Immutable once built; safe to use from several threads.
+ * fall-back), WordPiece ("bert"). Immutable once built, and independent of the Gguf; safe to use from several threads.
  *
- * Control tokens (types control and user-defined) are found only where the caller allows it: text that came from a
- * person, an app, a page or a tool can never become `<|im_start|>`. */
+ * Control tokens (types control, unknown and user-defined) are found only where the caller allows it: text that came
+ * from a person, an app, a page or a tool can never become `<|im_start|>`. User-defined runs of white space, which some
+ * models have, are found everywhere. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,7 +33,8 @@ DEFINE_CLEANUP(Tokenizer, tokenizer_free);
 
 /* Appends the ids of text[0 … n) to `list`. `data` is NULL where control tokens may match everywhere, or n bytes, 1
  * where a byte is data: a control token matches only where all its bytes are 0. Invalid UTF-8 is tokenized byte by
- * byte, as bytes; nothing is dropped or replaced. -E2BIG, -ENOMEM. */
+ * byte, as bytes. Nothing is replaced; a byte is dropped only where a byte-level vocabulary has no token for it, as the
+ * field does. No BOS or EOS is added. On error `list` is as it was. -E2BIG, -ENOMEM. */
 int tokenizer_encode(const Tokenizer *t, const char *text, size_t n, const uint8_t *data, TokenList *list);
 
 /* As above, and no control token anywhere. */
