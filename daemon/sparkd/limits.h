@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Every bound on what a client can make sparkd hold or do, by name. Each is met with a named error that says the
+ * number; none grows with what a client sends. */
+
+#include "daemon/wire/messages.h"
+
+/* ---- who ---- */
+/* One match for NameOwnerChanged each; dbus-daemon allows 512 a connection on the system bus. */
+#define CLIENTS_MAX 448u
+#define CLIENTS_PER_USER 256u                   /* dbus-daemon's own limit of connections */
+#define CLIENTS_PER_USER_SYSTEM 64u             /* so that one user leaves room for others */
+#define WORKERS_MAX 16u                         /* users served at a time */
+
+/* ---- sessions ---- */
+#define SESSIONS_PER_CLIENT 64u
+#define SESSIONS_PER_USER 512u                  /* below the engine's sequences, with room for Ask */
+#define SESSIONS_MAX 4096u
+#define ASKS_PER_CLIENT 8u
+#define ASKS_PER_USER 64u
+#define COUNTS_PER_USER 64u                     /* CountTokens() and Verify() that wait for the worker */
+
+/* ---- bytes ---- */
+#define PROMPT_BYTES_MAX (1u << 20)             /* of one call, all parts */
+#define INSTRUCTIONS_BYTES_MAX (64u << 10)
+#define REPLY_BYTES_MAX (256u << 10)            /* a turn ends with "length" there */
+#define TRANSCRIPT_BYTES_MAX (2u << 20)         /* of one session, as JSON */
+#define TRANSCRIPT_BYTES_PER_USER (64u << 20)   /* all sessions */
+#define TRANSCRIPT_MESSAGES_MAX 4096u           /* of one session */
+
+/* ---- shape of a call ---- */
+#define PARTS_MAX 64u
+#define OPTIONS_MAX 64u                         /* keys of one dictionary */
+#define OPTION_STRINGS_MAX 32u                  /* strings of one option */
+#define IGNORED_MAX 32u                         /* unknown keys that are told; the rest is dropped */
+#define IGNORED_KEY_BYTES_MAX 64u
+
+/* ---- turns ---- */
+#define TURNS_RUNNING_MAX 16u                   /* in one worker's batch */
+#define TURNS_QUEUED_PER_APP 64u
+#define TURNS_QUEUED_PER_USER 256u
+#define TURN_WAIT_USEC (180ull * 1000000)       /* in the queue, the model's loading included; then Timeout */
+
+/* ---- what goes out ---- */
+#define DELTA_INTERVAL_USEC (25ull * 1000)
+/* Text sent to one client that it has not shown to have read (it answers org.freedesktop.DBus.Peer.Ping). Beyond
+ * it the text waits in its turn, at most REPLY_BYTES_MAX, and after DELTA_STALL_USEC the turn ends with Timeout. So
+ * neither sparkd nor the bus holds more for a client that never reads than this and one Finished a turn. */
+#define DELTA_WINDOW_BYTES (32u << 10)
+#define DELTA_STALL_USEC (30ull * 1000000)
+/* Messages in our own queue towards the bus from which on text waits; sd-bus refuses far later (192 Ki). */
+#define OUTGOING_MESSAGES_MAX 2048u
+
+/* ---- the bus' own answers ---- */
+#define BUS_CALL_USEC (5ull * 1000000)          /* questions to the bus driver */
+
+/* ---- memory of misdeeds ---- */
+#define PENALTIES_MAX 256u                      /* inputs remembered; the oldest gives way */
+#define PENALTY_LOST_MAX 3u                     /* workers that one input may cost */
+
+_Static_assert(TRANSCRIPT_BYTES_MAX + REPLY_BYTES_MAX <= WIRE_TRANSCRIPT_MAX, "a transcript fits a frame");
+_Static_assert(PROMPT_BYTES_MAX <= TRANSCRIPT_BYTES_MAX, "a prompt fits a transcript");

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Owns the whole: one of these per sparkd, and everything else hangs from it. */
+
+#include <errno.h>
+#include <time.h>
+
+#include "daemon/sparkd/manager.h"
+#include "daemon/sparkd/session.h"
+
+int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = calloc(1, sizeof *m);
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        list_init(&m->users);
+        list_init(&m->clients);
+        m->event = sd_event_ref(event);
+        m->bus = sd_bus_ref(bus);
+        m->user_mode = user_mode;
+        m->config = *config;
+        *config = (Config) {};
+        r = digest_key_random(&m->key);
+        if (r < 0)
+                return r;
+        r = root_add(m);
+        if (r < 0)
+                return r;
+        r = session_object_add(m);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+        LIST_FOREACH(&m->users, l)
+                user_stop(LIST_OBJECT(l, User, link));
+        LIST_FOREACH(&m->clients, l)
+                client_free(LIST_OBJECT(l, Client, link));
+        LIST_FOREACH(&m->users, l)
+                user_free(LIST_OBJECT(l, User, link));
+        sd_bus_flush_close_unref(m->bus);
+        sd_event_unref(m->event);
+        config_done(&m->config);
+        free(m);
+        return NULL;
+}
+
+uint64_t manager_now(const Manager *m) {
+        uint64_t now = 0;
+        (void) sd_event_now(m->event, CLOCK_MONOTONIC, &now);
+        return now;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Everything that one sparkd holds, and the objects that its parts share: a Manager has Users, a User has a Worker, a
+ * queue and Apps; a Client is one connection on the bus, of one User and one App. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/sparkd/config.h"
+#include "daemon/sparkd/digest.h"
+#include "daemon/sparkd/identity.h"
+#include "daemon/sparkd/limits.h"
+#include "daemon/sparkd/list.h"
+#include "daemon/sparkd/penalty.h"
+#include "daemon/sparkd/queue.h"
+#include "daemon/sparkd/worker.h"
+
+#define SPARK_BUS_NAME "org.spark.Assistant"
+#define SPARK_ROOT_PATH "/org/spark/Assistant"
+#define SPARK_SESSION_PREFIX SPARK_ROOT_PATH "/session"
+#define SPARK_INTERFACE "org.spark.Assistant"
+#define SPARK_SESSION_INTERFACE "org.spark.Assistant.Session"
+#define SPARK_DEBUG_INTERFACE "org.spark.Assistant.Debug"
+#define SPARK_INTERFACE_VERSION 1u
+
+#define SESSION_BUCKETS 4096u
+
+typedef struct Manager Manager;
+typedef struct User User;
+typedef struct App App;
+typedef struct Client Client;
+typedef struct Session Session;
+typedef struct Turn Turn;
+
+struct Manager {
+        sd_event *event;
+        sd_bus *bus;
+        bool user_mode;                    /* on the session bus, for one user */
+        Config config;
+        DigestKey key;
+        Penalties penalties;
+        Link users, clients;
+        size_t n_users, n_clients, n_sessions;
+        Session *buckets[SESSION_BUCKETS]; /* by the session's random id */
+        uint64_t last_session, last_request;
+};
+
+struct User {
+        Manager *manager;
+        Link link;                         /* in manager->users */
+        uid_t uid;
+        unsigned n_refs;                   /* clients and sessions */
+        Worker *worker;
+        Queue queue;                       /* turns that wait */
+        Link turns;                        /* turns that the worker has, or whose text is still going out */
+        size_t n_running;                  /* of these: in the worker */
+        Link calls;                        /* CountTokens() and Verify() that wait */
+        size_t n_calls;
+        Link apps;
+        size_t n_clients, n_sessions, n_asks;
+        size_t transcript_bytes;
+        sd_event_source *tick;             /* while turns wait */
+        char state[16];                    /* as told last */
+        uint32_t n_ctx;
+};
+
+struct App {
+        User *user;
+        Link link;                         /* in user->apps */
+        uint64_t id;                       /* keyed digest of user and name: also the domain of shared prefixes */
+        unsigned n_refs;
+        QueueLane lane;
+};
+
+struct Client {
+        User *user;
+        App *app;
+        Link link;                         /* in manager->clients */
+        Identity identity;
+        char *name;                        /* unique name on the bus */
+        sd_bus_track *track;
+        Link sessions;
+        size_t n_sessions, n_asks;
+        size_t n_unread;                   /* bytes sent that it has not shown to have read */
+        size_t n_pinged;                   /* of these: sent before the ping under way */
+        sd_bus_slot *ping;
+        bool pinned;                       /* its sessions are being gone through: it stays */
+};
+
+/* ---- manager.c ---- */
+int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Manager **ret);   /* takes what is in config */
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP(Manager, manager_free);
+uint64_t manager_now(const Manager *m);
+
+/* ---- user.c: users and their workers ---- */
+
+/* One more reference; -EUSERS: WORKERS_MAX users are served. */
+int user_get(Manager *m, uid_t uid, User **ret);
+User *user_unref(User *u);
+User *user_free(User *u);
+const char *user_state(const User *u);                     /* the property */
+int user_get_app(User *u, const char *name, App **ret);    /* one more reference */
+App *app_ref(App *a);
+App *app_unref(App *a);
+
+/* Ends all that waits or runs. */
+void user_stop(User *u);
+/* Something waits: look every second whether it has waited too long. */
+void user_watch_waiting(User *u);
+
+/* Sees to it that the worker comes; where it cannot, fills reterr with Unavailable and returns negative. */
+int user_start_worker(User *u, sd_bus_error *reterr);
+
+/* ---- client.c: connections ---- */
+
+/* The caller of m, made known where it was not. Negative with reterr filled where a cap was met. */
+int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_error *reterr);
+/* Of whoever sent m, where no client is needed; no reference. */
+int user_of_message(Manager *m, sd_bus_message *message, User **ret, sd_bus_error *reterr);
+Client *client_find(Manager *m, const char *name);
+/* Forgets a client that has nothing here any more. */
+void client_settle(Client *c);
+Client *client_free(Client *c);
+
+/* Bytes that may still be sent to it now. */
+size_t client_window(const Client *c);
+void client_sent(Client *c, size_t n);
+
+/* ---- calls.c: method calls that wait for the worker ---- */
+typedef enum CallKind { CALL_COUNT, CALL_VERIFY } CallKind;
+int call_begin(User *u, CallKind kind, sd_bus_message *message, const char *text, sd_bus_error *reterr);
+void calls_give(User *u);                                  /* the worker is READY */
+/* Ends those that the worker was given with WorkerLost; where an error is named, all of them with that. */
+void calls_lost(User *u, const char *name, const char *text);
+void calls_expire(User *u);
+void call_counted(User *u, uint64_t request, uint32_t n_tokens);
+void call_facts(User *u, uint64_t request, const char *json, size_t size);
+
+/* ---- root.c, session-object.c, verify.c: the bus objects ---- */
+int root_add(Manager *m);
+int session_object_add(Manager *m);
+void root_changed(User *u, bool state, bool context);
+int verify_append(User *u, sd_bus_message *reply, const char *json);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Turns: one reply each, from Respond() or Ask() to Finished.
+ *
+ *   WAITING (in the user's queue) ──▶ RUNNING (in the worker) ──▶ SENDING (done, text still goes out) ──▶ gone
+ *
+ * Exactly one end is told for each, whatever happens. A turn that ends with an error takes back what it added to the
+ * transcript; a cancelled one keeps what was said, if anything was. */
+
+#include "daemon/sparkd/manager.h"
+#include "daemon/sparkd/options.h"
+
+typedef enum TurnState { TURN_WAITING, TURN_RUNNING, TURN_SENDING } TurnState;
+
+struct Turn {
+        Session *session;
+        Link link;                         /* in the queue, or in user->turns */
+        TurnState state;
+        bool cancelled;                    /* the worker has been told */
+        bool cut;                          /* REPLY_BYTES_MAX was reached */
+        uint64_t number, request;
+        Generation generation;
+        IgnoredKeys ignored;
+        PenaltyKey penalty;
+        size_t n_before;                   /* messages before it */
+        char *reply;
+        size_t reply_size, n_sent;
+        uint64_t called_usec, given_usec, first_usec, sent_usec;
+        sd_event_source *flush;
+        WorkerFinished finished;           /* from SENDING on */
+};
+
+/* The session's transcript ends with what was asked; n_before messages come before that. Where it fails, reterr is
+ * filled and the caller truncates. The turn is the session's from here on. `ignored` is taken over. */
+int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_before, Turn **ret, sd_bus_error *reterr);
+void turn_cancel(Turn *t);
+
+/* Ends it with an error, without the worker having said so. */
+void turn_fail(Turn *t, const char *error, const char *text);
+
+/* Its client does not read: where text waits for it, the turn ends with Timeout. */
+void turn_stalled(Turn *t);
+
+/* Writes out what can be written: the client has read. */
+void turn_flush(Turn *t);
+
+/* ---- the user's turns ---- */
+void turns_schedule(User *u);                              /* gives the worker what it can take */
+void turns_lost(User *u);                                  /* the worker was lost */
+void turns_expire(User *u);                                /* those that have waited too long end with Timeout */
+void turns_stop(User *u, const char *text);                /* those that run end with Cancelled */
+void turns_fail_waiting(User *u, const char *error, const char *text);
+void turns_delta(User *u, uint64_t request, const char *text, size_t size);
+void turns_finished(User *u, const WorkerFinished *f);
+
+/* ---- usage.c ---- */
+typedef struct TurnEnd {
+        const char *reason;                /* "stop", "length", "cancelled", "error" */
+        const char *error, *text;          /* of an error */
+        const WorkerFinished *finished;    /* NULL: the worker had no part in it */
+} TurnEnd;
+int usage_append(sd_bus_message *m, const Turn *t, const TurnEnd *end);
