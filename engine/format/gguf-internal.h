@@ -49,7 +49,6 @@ typedef struct GgufHeader {
 /* `where` stands before the byte offset in error texts: "" or "part 2, ". */
 int gguf_header_parse(const GgufPart *part, const char *where, GgufHeader *ret, EngineError *reterr);
 void gguf_header_done(GgufHeader *h);
-DEFINE_CLEANUP(GgufHeader, gguf_header_done);
 
 const GgufKv *gguf_header_find(const GgufHeader *h, const char *key);
 

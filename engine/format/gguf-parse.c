@@ -348,7 +348,7 @@ static int take_tensors(Cursor *c, uint64_t n, size_t alignment, GgufHeader *h) 
 }
 
 int gguf_header_parse(const GgufPart *part, const char *where, GgufHeader *ret, EngineError *reterr) {
-        _cleanup_(gguf_header_donep) GgufHeader *done = &(GgufHeader) { 0 };
+        _cleanup_(gguf_header_done) GgufHeader h = { 0 };
         Cursor *c = &(Cursor) { .base = part->data, .size = part->size, .where = where, .what = "header", .error = reterr };
         uint32_t magic, version;
         uint64_t n_tensors, n_kv;
@@ -382,17 +382,17 @@ int gguf_header_parse(const GgufPart *part, const char *where, GgufHeader *ret, 
                 return cursor_fail(c, -EBADMSG, 16, "claims %llu metadata entries, at most %u are read",
                                    (unsigned long long) n_kv, GGUF_KV_MAX);
 
-        r = take_metadata(c, n_kv, done);
+        r = take_metadata(c, n_kv, &h);
         if (r < 0)
                 return r;
-        r = find_alignment(c, done, &alignment);
+        r = find_alignment(c, &h, &alignment);
         if (r < 0)
                 return r;
-        r = take_tensors(c, n_tensors, alignment, done);
+        r = take_tensors(c, n_tensors, alignment, &h);
         if (r < 0)
                 return r;
-        *ret = *done;
-        *done = (GgufHeader) { 0 };
+        *ret = h;
+        h = (GgufHeader) { 0 };
         return 0;
 }
 

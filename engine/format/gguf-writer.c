@@ -56,6 +56,10 @@ static int append(Buffer *b, const void *data, size_t size) {
         return 0;
 }
 
+static void buffer_done(Buffer *b) {
+        free(b->data);
+}
+
 static bool printable(const char *s) {
         for (; *s; s++)
                 if (*s < 0x20 || *s > 0x7e)
@@ -241,9 +245,8 @@ static int make_header(const GgufWriter *w, Buffer *b) {
 
 int gguf_writer_write(GgufWriter *w, GgufWrite write, void *userdata) {
         static const uint8_t zeros[ALIGNMENT];
-        Buffer header = { 0 };
+        _cleanup_(buffer_done) Buffer header = { 0 };
         int r = w->error ?: make_header(w, &header);
-        _cleanup_free_ uint8_t *owned = header.data;
         if (r < 0)
                 return r;
         r = write(userdata, header.data, header.size);
@@ -260,9 +263,8 @@ static int write_to_buffer(void *userdata, const void *data, size_t size) {
 }
 
 int gguf_writer_to_memory(GgufWriter *w, void **ret, size_t *ret_size) {
-        Buffer b = { 0 };
+        _cleanup_(buffer_done) Buffer b = { 0 };
         int r = gguf_writer_write(w, write_to_buffer, &b);
-        _cleanup_free_ uint8_t *owned = b.data;
         if (r < 0)
                 return r;
         size_t allocated;

@@ -107,23 +107,23 @@ int gguf_new(const GgufPart *parts, size_t n_parts, Gguf **ret, EngineError *ret
         g->n_headers = n_parts;
 
         for (size_t i = 0; i < n_parts; i++) {
-                _cleanup_(gguf_header_donep) GgufHeader *h = &(GgufHeader) { 0 };
+                _cleanup_(gguf_header_done) GgufHeader h = { 0 };
                 char where[32] = "";
                 size_t place;
                 if (n_parts > 1)
                         snprintf(where, sizeof where, "part %zu, ", i + 1);
-                r = gguf_header_parse(&parts[i], where, h, reterr);
+                r = gguf_header_parse(&parts[i], where, &h, reterr);
                 if (r < 0)
                         return r;
-                r = split_place(h, where, n_parts, &place, reterr);
+                r = split_place(&h, where, n_parts, &place, reterr);
                 if (r < 0)
                         return r;
                 if (seen[place])
                         return engine_fail(reterr, -EBADMSG, "metadata 'split.no': part %zu is given twice (%sbyte %zu)",
-                                           place, where, gguf_header_find(h, "split.no")->at);
+                                           place, where, gguf_header_find(&h, "split.no")->at);
                 seen[place] = true;
-                g->headers[place] = *h;
-                *h = (GgufHeader) { 0 };
+                g->headers[place] = h;
+                h = (GgufHeader) { 0 };
         }
         r = index_tensors(g, reterr);
         if (r < 0)
