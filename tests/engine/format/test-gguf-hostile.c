@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Every file of hostile.c, one case each: refused with the right errno and a text that names the thing and the byte;
- * nothing written to the output; and never more memory asked for than the bytes that are really there account for.
- * `test-gguf-hostile --write FOLDER` writes them out instead, as seeds for the fuzzer. */
+ * nothing written to the output; and never more memory asked for than the bytes that are really there account for. */
 
 #include "engine/format/gguf.h"
 #include "tests/engine/format/hostile.h"
@@ -52,29 +51,7 @@ static void read_file(void) {
         CHECK(used >= sizeof(void *) && used <= 8192 + 8 * part.size);
 }
 
-static int write_files(const char *folder) {
-        for (size_t i = 0; i < n_hostile_files; i++) {
-                const Hostile *h = &hostile_files[i];
-                char path[512];
-                Blob b = { 0 };
-                snprintf(path, sizeof path, "%s/%s", folder, h->name);
-                for (char *p = path + strlen(folder) + 1; *p; p++)
-                        if (*p == ' ' || *p == ',')
-                                *p = '-';
-                h->make(h, &b);
-                FILE *f = b.size <= 4096 ? fopen(path, "we") : NULL; /* the long keys are no good seeds */
-                if (f) {
-                        fwrite(b.data, 1, b.size, f);
-                        fclose(f);
-                }
-                blob_done(&b);
-        }
-        return 0;
-}
-
-int main(int argc, char *argv[]) {
-        if (argc == 3 && strcmp(argv[1], "--write") == 0)
-                return write_files(argv[2]);
+int main(void) {
         _cleanup_free_ TestCase *cases = calloc(n_hostile_files, sizeof *cases);
         for (size_t i = 0; i < n_hostile_files; i++)
                 cases[i] = (TestCase) { hostile_files[i].name, read_file };
