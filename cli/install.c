@@ -122,8 +122,6 @@ static int fetch_any(const Install *i, const Place *p, size_t *ret_way) {
                 return r;
         for (size_t w = 0; w < i->entry->n_ways; w++) {
                 r = fetch_way(&i->entry->ways[w], &f);
-                if (r < 0 && f.at == 0)
-                        unlinkat(p->store_fd, p->part, 0);
                 if (r == -EINTR)
                         return complain(EXIT_CANCELLED, "Interrupted; the same command goes on.");
                 if (r >= 0) {
@@ -133,6 +131,8 @@ static int fetch_any(const Install *i, const Place *p, size_t *ret_way) {
                 if (w + 1 < i->entry->n_ways)
                         complain(0, "Trying the next source.");
         }
+        if (f.at == 0)
+                unlinkat(p->store_fd, p->part, 0);
         return complain(r == -ENOPKG ? EXIT_UNAVAILABLE : EXIT_FAILED, "'%s' was not installed.", i->entry->name);
 }
 

@@ -14,7 +14,7 @@ static inline int parse_u64(const char *s, uint64_t *ret) {
         errno = 0;
         unsigned long long v = strtoull(s, NULL, 10);
         if (errno)
-                return -errno;
+                return -ERANGE;
         *ret = v;
         return 0;
 }
