@@ -235,8 +235,8 @@ static int install_blocked(const Install *i) {
                        p.store);
         fflush(stdout);
 
-        size_t way;
-        uint64_t size;
+        size_t way = 0;
+        uint64_t size = 0;
         Digest digest;
         if ((r = fetch_any(i, &p, &way)) != EXIT_OK || (r = check_bytes(i, &p, &size, &digest)) != EXIT_OK)
                 return r;
