@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Owns the table of levels and the choice among them: the last one that the CPU supports, or the one asked for. A new
- * instruction set is one more line here, one in meson.build, and its operations in simd.h. */
+ * instruction set is one more line here, one in meson.build and cpu.c, and its operations in simd.h. */
 
 #include <string.h>
 
@@ -10,6 +10,7 @@
 static const Kernels *const levels[] = {
         &kernels_scalar,
 #if defined(__x86_64__)
+        &kernels_avx2, &kernels_avx2_vnni, &kernels_avx512, &kernels_avx512_vnni,
 #endif
 };
 
@@ -43,6 +44,7 @@ size_t attend_scratch(uint32_t head_dim_k, uint32_t head_dim_v, uint32_t n_group
         size_t dim_v = (head_dim_v + KV_LANES - 1) / KV_LANES * KV_LANES;
         size_t rows = ATTEND_ROWS + n_group;
 
-        /* The sums of a tile of rows; their weights for one page; the page's keys, then its values, as floats. */
-        return (rows * dim_v + rows * KV_PAGE_TOKENS + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float);
+        /* For each row of a tile: its sums, its weights for one page, three numbers of its softmax. Then a page's keys,
+         * later its values, as floats. */
+        return (rows * (dim_v + KV_PAGE_TOKENS + 3) + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float);
 }

@@ -12,6 +12,21 @@
 #include "engine/kernels/kernels.h"
 
 #define KV_LANES 32u                  /* V's slices */
-#define ATTEND_ROWS 32u               /* (query, head) pairs that walk the pages together, at least */
+#define KV_MAX 65504.0f               /* float16's largest; what is stored is clamped to it */
+#define ATTEND_ROWS 32u               /* (query, head) pairs that walk the pages together, or one query's */
 
-extern const Kernels kernels_scalar;
+extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni;
+
+/* The files that are compiled once for each vector level get its name as LEVEL_ID and "name" as LEVEL_NAME. */
+#ifdef LEVEL_ID
+#define LEVEL_JOIN(f, id) f##_##id
+#define LEVEL_EXPAND(f, id) LEVEL_JOIN(f, id)
+#define LEVEL(f) LEVEL_EXPAND(f, LEVEL_ID)
+
+void LEVEL(matmul)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
+                   uint32_t row0, uint32_t row1);
+void LEVEL(matmul_float)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
+                         uint32_t row0, uint32_t row1);
+void LEVEL(kv_store)(KvType type, const KvBlock *block, uint32_t slot, const float *k, const float *v);
+void LEVEL(attend)(const AttendArgs *a);
+#endif

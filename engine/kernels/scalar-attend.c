@@ -46,27 +46,31 @@ static void store(KvType type, uint8_t *block, uint32_t head_dim, uint32_t p, co
                   size_t (*at)(uint32_t d, uint32_t p)) {
         for (uint32_t d0 = 0; d0 < head_dim; d0 += KV_LANES) {
                 uint32_t n = MIN(head_dim - d0, KV_LANES);
+                float y[KV_LANES];
                 uint16_t h;
+
+                for (uint32_t i = 0; i < n; i++)
+                        y[i] = fminf(fmaxf(x[d0 + i], -KV_MAX), KV_MAX);
 
                 if (type == KV_Q8) {
                         float max = 0;
                         for (uint32_t i = 0; i < n; i++)
-                                max = fmaxf(max, fabsf(x[d0 + i]));
+                                max = fmaxf(max, fabsf(y[i]));
                         h = f32_to_f16(max / 127.0f);
                         memcpy(block + scale_at(head_dim, d0, p), &h, sizeof h);
                         float d = f16_to_f32(h), inverse = d > 0 ? 1.0f / d : 0;
                         for (uint32_t i = 0; i < n; i++) {
-                                float q = fminf(fmaxf(rintf(x[d0 + i] * inverse), -127.0f), 127.0f);
+                                float q = fminf(fmaxf(rintf(y[i] * inverse), -127.0f), 127.0f);
                                 block[at(d0 + i, p)] = (uint8_t) (int8_t) q;
                         }
                         continue;
                 }
                 for (uint32_t i = 0; i < n; i++)
                         if (type == KV_F16) {
-                                h = f32_to_f16(x[d0 + i]);
+                                h = f32_to_f16(y[i]);
                                 memcpy(block + at(d0 + i, p) * sizeof h, &h, sizeof h);
                         } else
-                                memcpy(block + at(d0 + i, p) * sizeof(float), &x[d0 + i], sizeof(float));
+                                memcpy(block + at(d0 + i, p) * sizeof(float), &y[i], sizeof(float));
         }
 }
 

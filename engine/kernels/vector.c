@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Vectors, and activations on their way to the products. Compiled once for each vector level; this file holds the
+ * level's table. */
+
+#include <math.h>
+
+#include "engine/kernels/cpu.h"
+#include "engine/kernels/layout.h"
+#include "engine/kernels/level.h"
+#include "engine/kernels/simd.h"
+
+#define VECTORS (BLOCK_COLUMNS / VF_LANES)    /* that a block takes */
+
+/* To nearest, as the field does (d = max / 127). What is not finite in x is not finite in d, and so in the result. */
+static void quantize(const vf x[VECTORS], ActivationBlock *ret) {
+        vf max = vf_abs(x[0]);
+        UNROLL for (unsigned i = 1; i < VECTORS; i++)
+                max = vf_max(max, vf_abs(x[i]));
+
+        float largest = vf_hmax(max), inverse = largest > 0 ? 127.0f / largest : 0;
+        vi q[VECTORS];
+        int32_t sum[2] = {};
+        UNROLL for (unsigned i = 0; i < VECTORS; i++)
+                q[i] = vi_from_f32(vf_mul(x[i], vf_set1(inverse)));
+        UNROLL for (unsigned h = 0; h < 2; h++) {
+                vi s = q[h * VECTORS / 2];
+                UNROLL for (unsigned i = 1; i < VECTORS / 2; i++)
+                        s = vi_add32(s, q[h * VECTORS / 2 + i]);
+                sum[h] = (int32_t) vf_sum(vf_from_i32(s));    /* small whole numbers: exact */
+        }
+
+        vi_store_i8(ret->q, q);
+        ret->d = largest / 127.0f;
+        ret->sum_d = ret->d * (float) (sum[0] + sum[1]);
+        ret->negative_sum = -(sum[0] + sum[1]);
+        for (unsigned h = 0; h < 2; h++) {
+                ret->half_sum_d[h] = ret->d * (float) sum[h];
+                ret->negative_half_sum[h] = -sum[h];
+        }
+        ret->reserved = 0;
+}
+
+static void activation(const float *x, uint32_t n_in, void *ret) {
+        ActivationBlock *blocks = ret;
+        float *floats = (float *) (void *) (blocks + activation_blocks(n_in));
+
+        for (uint32_t k = 0; k < activation_blocks(n_in); k++) {
+                vf v[VECTORS];
+                UNROLL for (unsigned i = 0; i < VECTORS; i++) {
+                        uint32_t at = k * BLOCK_COLUMNS + i * VF_LANES;
+                        v[i] = at + VF_LANES <= n_in ? vf_load(x + at) : at < n_in ? vf_load_n(x + at, n_in - at) : vf_set1(0);
+                        if (at < n_in)
+                                vf_store(floats + at, v[i]);
+                }
+                quantize(v, &blocks[k]);
+        }
+}
+
+static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *ret) {
+        vf sum = vf_set1(0);
+        uint32_t i = 0;
+
+        for (; i + VF_LANES <= n; i += VF_LANES)
+                sum = vf_fma(vf_load(x + i), vf_load(x + i), sum);
+        if (i < n)
+                sum = vf_fma(vf_load_n(x + i, n - i), vf_load_n(x + i, n - i), sum);
+
+        vf scale = vf_set1(1.0f / sqrtf(vf_sum(sum) / (float) n + eps));
+        for (i = 0; i + VF_LANES <= n; i += VF_LANES)
+                vf_store(ret + i, vf_mul(vf_mul(vf_load(x + i), scale), vf_load(weight + i)));
+        if (i < n)
+                vf_store_n(ret + i, vf_mul(vf_mul(vf_load_n(x + i, n - i), scale), vf_load_n(weight + i, n - i)), n - i);
+}
+
+typedef enum Op { OP_ADD, OP_AXPY, OP_SILU, OP_GELU } Op;
+
+static always_inline_ vf op(const Op o, vf a, vf b, vf c) {
+        switch (o) {
+        case OP_ADD:
+                return vf_add(a, b);
+        case OP_AXPY:
+                return vf_fma(b, c, a);
+        case OP_SILU:
+                return vf_mul(vf_div(a, vf_add(vf_set1(1), vf_exp(vf_sub(vf_set1(0), a)))), b);
+        case OP_GELU: {
+                /* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2/π) · (a + 0.044715 a³) (Hendrycks & Gimpel, 2016) */
+                vf cubic = vf_fma(vf_mul(vf_mul(a, a), a), vf_set1(0.044715f), a);
+                vf e = vf_exp(vf_mul(cubic, vf_set1(-2 * 0.79788456080286535588f)));
+                return vf_mul(vf_div(a, vf_add(vf_set1(1), e)), b);
+        }
+        }
+        return a;
+}
+
+static always_inline_ void each(const Op o, float *ret, const float *x, float c, uint32_t n) {
+        uint32_t i = 0;
+
+        for (; i + VF_LANES <= n; i += VF_LANES)
+                vf_store(ret + i, op(o, vf_load(ret + i), vf_load(x + i), vf_set1(c)));
+        if (i < n)
+                vf_store_n(ret + i, op(o, vf_load_n(ret + i, n - i), vf_load_n(x + i, n - i), vf_set1(c)), n - i);
+}
+
+static void add(float *ret, const float *x, uint32_t n) {
+        each(OP_ADD, ret, x, 0, n);
+}
+
+static void axpy(float *ret, const float *x, float a, uint32_t n) {
+        each(OP_AXPY, ret, x, a, n);
+}
+
+static void silu_mul(float *gate, const float *up, uint32_t n) {
+        each(OP_SILU, gate, up, 0, n);
+}
+
+static void gelu_mul(float *gate, const float *up, uint32_t n) {
+        each(OP_GELU, gate, up, 0, n);
+}
+
+const Kernels LEVEL(kernels) = {
+        .name = LEVEL_NAME,
+        .supported = LEVEL(cpu_has),
+        .packed_size = layout_packed_size,
+        .pack = layout_pack,
+        .activation_size = layout_activation_size,
+        .activation = activation,
+        .matmul = LEVEL(matmul),
+        .rms_norm = rms_norm,
+        .add = add,
+        .silu_mul = silu_mul,
+        .gelu_mul = gelu_mul,
+        .axpy = axpy,
+        .kv_store = LEVEL(kv_store),
+        .attend = LEVEL(attend),
+};
