@@ -52,7 +52,12 @@ void spark_model_info(const SparkModel *m, SparkModelInfo *ret);
 const Gguf *spark_model_gguf(const SparkModel *m);
 const Tokenizer *spark_model_tokenizer(const SparkModel *m);
 
-/* Messages → ids by the file's own template; data bytes never become control tokens. -ENOTSUP: no template. */
+/* Gives back the resident pages of weights that were repacked; they are read again where needed. Only for parts that
+ * are untouched mappings of files: memory of any other kind would lose its contents. */
+void spark_model_release_file(SparkModel *m);
+
+/* Messages → ids by the file's own template; data bytes never become control tokens. -ENOTSUP: no template.
+ * bos_token and eos_token may be NULL: the tokenizer's own. */
 int spark_model_chat(const SparkModel *m, const ChatContext *c, TokenList *list, EngineError *reterr);
 
 /* ---- engine ---- */
@@ -102,8 +107,8 @@ typedef struct SparkEvent {
 } SparkEvent;
 
 /* One step of everything that runs: a chunk of waiting prompts (interactive first, then by arrival) and one token of
- * every sequence that generates. Writes at most SPARK_ROWS_MAX + SPARK_SEQUENCES_MAX events into the engine's own
- * array. Returns 1 where work is left, 0 where nothing is to be done, negative on a fault of the engine itself. */
+ * every sequence that generates. Events lie in the engine's own array: at most a TOKEN and a FINISHED of each
+ * sequence. Returns 1 where work is left, 0 where nothing is to be done, negative on a fault of the engine itself. */
 int spark_engine_step(SparkEngine *e, const SparkEvent **ret_events, size_t *ret_n);
 
 typedef struct SparkEngineStats {

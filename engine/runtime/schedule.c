@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns the choice of a step's rows: one for every sequence that generates, then a chunk of prompts, interactive ones
+ * before background ones, those that waited longest first.
+ *
+ * While sequences generate, the chunk is kept so small that a step takes at most about twice as long as without it:
+ * what a long prompt costs the others is bounded, and results do not depend on where a prompt is cut.
+ *
+ * When pages run out, whoever came later, background before interactive, gives its own up and computes them again when
+ * there is room. Who came first is never asked, so that something always goes on. */
+
+#include "engine/runtime/runtime.h"
+
+#define MIXED_CHUNK_MIN 4u
+#define MIXED_SLOWDOWN 2u
+
+/* Smaller goes first, and keeps its pages longer. */
+static bool before(const SparkSequence *a, const SparkSequence *b) {
+        if (a->params.background != b->params.background)
+                return b->params.background;
+        return a->arrival < b->arrival;
+}
+
+static bool served_before(const SparkSequence *a, const SparkSequence *b) {
+        if (a->params.background != b->params.background)
+                return b->params.background;
+        return a->served != b->served ? a->served < b->served : a->arrival < b->arrival;
+}
+
+static bool in_step(const SparkEngine *e, const SparkSequence *s) {
+        return s->served == e->clock;
+}
+
+static bool holds_pages(const SparkSequence *s) {
+        return s->kv.n_held > 0;
+}
+
+/* Pages of an idle sequence, the one used longest ago; they stay findable until they are needed. */
+static bool release_idle(SparkEngine *e) {
+        SparkSequence *oldest = NULL;
+        for (size_t i = 0; i < e->n_sequences; i++) {
+                SparkSequence *s = e->sequences[i];
+                if (!sequence_running(s) && holds_pages(s) && (!oldest || s->served < oldest->served))
+                        oldest = s;
+        }
+        if (oldest)
+                kv_table_clear(&oldest->kv);
+        return oldest != NULL;
+}
+
+/* Pages of a running sequence that comes after s and has no row in this step. */
+static bool preempt_later(SparkEngine *e, const SparkSequence *s) {
+        SparkSequence *last = NULL;
+        for (size_t i = 0; i < e->n_sequences; i++) {
+                SparkSequence *o = e->sequences[i];
+                if (o != s && sequence_running(o) && holds_pages(o) && !in_step(e, o) && before(s, o) && (!last || before(last, o)))
+                        last = o;
+        }
+        if (!last)
+                return false;
+        kv_table_clear(&last->kv);
+        last->state = SEQUENCE_PROMPT;
+        last->starved = true;
+        e->preemptions++;
+        return true;
+}
+
+static bool others_hold_pages(const SparkEngine *e, const SparkSequence *s) {
+        for (size_t i = 0; i < e->n_sequences; i++)
+                if (e->sequences[i] != s && sequence_running(e->sequences[i]) && holds_pages(e->sequences[i]))
+                        return true;
+        return false;
+}
+
+/* Pages for n more positions of s. False: not in this step, or (SEQUENCE_DONE) never. */
+static bool reserve(SparkEngine *e, SparkSequence *s, size_t n) {
+        while (kv_table_reserve(&s->kv, n) < 0) {
+                if (release_idle(e) || preempt_later(e, s))
+                        continue;
+                if (!others_hold_pages(e, s)) {
+                        sequence_end(s, SPARK_FINISH_NO_MEMORY);
+                        return false;
+                }
+                /* Whoever came before will finish. What is held meanwhile could be what it needs. */
+                if (s->state == SEQUENCE_GENERATE || s->starved) {
+                        kv_table_clear(&s->kv);
+                        s->state = SEQUENCE_PROMPT;
+                        s->starved = true;
+                        e->preemptions++;
+                }
+                return false;
+        }
+        return true;
+}
+
+static void add_row(SparkEngine *e, SparkSequence *s, uint32_t n, bool logits) {
+        s->served = e->clock;
+        e->rows[e->n_rows++] = (StepRow) { .sequence = s, .n = n, .logits = logits };
+}
+
+/* The next of a state that is not in this step and was not passed over in it. */
+static SparkSequence *next_of(SparkEngine *e, SequenceState state, const uint64_t *passed) {
+        SparkSequence *best = NULL;
+        for (size_t i = 0; i < e->n_sequences; i++) {
+                SparkSequence *s = e->sequences[i];
+                if (s->state == state && !in_step(e, s) && !(passed[i / 64] >> (i % 64) & 1) && (!best || served_before(s, best)))
+                        best = s;
+        }
+        return best;
+}
+
+static void pass_over(SparkEngine *e, const SparkSequence *s, uint64_t *passed) {
+        for (size_t i = 0; i < e->n_sequences; i++)
+                if (e->sequences[i] == s)
+                        passed[i / 64] |= (uint64_t) 1 << (i % 64);
+}
+
+static void add_generating(SparkEngine *e) {
+        uint64_t passed[SPARK_SEQUENCES_MAX / 64] = {};
+        SparkSequence *s;
+        while (e->n_rows < SPARK_ROWS_MAX && (s = next_of(e, SEQUENCE_GENERATE, passed))) {
+                if (reserve(e, s, 1))
+                        add_row(e, s, 1, true);
+                else
+                        pass_over(e, s, passed);
+        }
+}
+
+/* Whether a sequence that lost its pages may try again: alone, or with room for all of its context. */
+static bool may_return(const SparkEngine *e, const SparkSequence *s) {
+        if (!s->starved || !others_hold_pages(e, s))
+                return true;
+        uint64_t need = 0, held = 0;
+        for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++)
+                need += (uint64_t) e->page_sizes[g] * (s->n_ids / KV_PAGE_TOKENS + 1);
+        for (size_t i = 0; i < e->n_sequences; i++)
+                if (sequence_running(e->sequences[i]))
+                        held += (e->sequences[i]->kv.n_held / KV_PAGE_TOKENS + 1) * (e->page_sizes[0] + e->page_sizes[1]);
+        return need <= kv_cache_budget(e->cache) && held <= kv_cache_budget(e->cache) - need;
+}
+
+static void add_prompts(SparkEngine *e) {
+        uint32_t room = e->n_rows > 0 ? MIN(e->mixed_chunk, e->chunk) : e->chunk;
+        uint64_t passed[SPARK_SEQUENCES_MAX / 64] = {};
+        SparkSequence *s;
+
+        while (room > 0 && (s = next_of(e, SEQUENCE_PROMPT, passed))) {
+                if (!may_return(e, s)) {
+                        pass_over(e, s, passed);
+                        continue;
+                }
+                /* The last token is always computed where its logits are wanted. */
+                const size_t n_logits = s->max_tokens > 0;
+                const size_t held = s->kv.n_held;
+                if (kv_table_adopt(&s->kv, s->ids, s->n_ids - n_logits) >= 0 && s->kv.n_held > held) {
+                        e->tokens_reused += s->kv.n_held - held;
+                        if (!s->generating)
+                                s->usage.n_cached += (uint32_t) (s->kv.n_held - held);
+                }
+
+                const size_t left = s->n_ids - s->kv.n_held;
+                const uint32_t n = (uint32_t) MIN(left, (size_t) room);
+                if (n == 0) {
+                        sequence_end(s, SPARK_FINISH_LENGTH);
+                        continue;
+                }
+                if (!reserve(e, s, n)) {
+                        pass_over(e, s, passed);
+                        continue;
+                }
+                s->starved = false;
+                add_row(e, s, n, n == left && n_logits);
+                room -= n;
+        }
+}
+
+void schedule_step(SparkEngine *e) {
+        e->clock++;
+        e->n_rows = 0;
+        add_generating(e);
+        add_prompts(e);
+
+        e->n_logits = 0;
+        for (size_t i = 0; i < e->n_rows; i++) {
+                const SparkSequence *s = e->rows[i].sequence;
+                e->segments[i] = (Segment) {
+                        .ids = s->ids + s->kv.n_held,
+                        .n = e->rows[i].n,
+                        .pos0 = (uint32_t) s->kv.n_held,
+                        .n_logits = e->rows[i].logits,
+                };
+                for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++)
+                        e->segments[i].pages[g] = s->kv.data[g];
+                e->n_logits += e->rows[i].logits;
+        }
+}
+
+/* Steps of generating alone teach what is normal; mixed ones whether their chunk was too large. */
+void schedule_learn(SparkEngine *e, uint64_t step_us) {
+        uint32_t n_prompt = 0, n_generate = 0;
+        for (size_t i = 0; i < e->n_rows; i++)
+                *(e->rows[i].sequence->state == SEQUENCE_GENERATE ? &n_generate : &n_prompt) += e->rows[i].n;
+
+        if (n_prompt == 0)
+                e->decode_us = e->decode_us > 0 ? (7 * e->decode_us + step_us) / 8 : step_us;
+        else if (n_generate > 0 && e->decode_us > 0 && n_prompt >= e->mixed_chunk) {
+                if (step_us > MIXED_SLOWDOWN * e->decode_us)
+                        e->mixed_chunk = MAX(MIXED_CHUNK_MIN, e->mixed_chunk - (e->mixed_chunk + 7) / 8);
+                else if (e->mixed_chunk < e->chunk)
+                        e->mixed_chunk++;
+        }
+}
