@@ -116,20 +116,6 @@ void transcript_truncate(Transcript *t, size_t n_messages) {
         }
 }
 
-int transcript_copy(const Transcript *t, size_t n_messages, Transcript *ret) {
-        Transcript copy = {};
-
-        for (size_t i = 0; i < n_messages && i < t->n_messages; i++) {
-                int r = transcript_append(&copy, t->messages[i].role, t->messages[i].origin, t->messages[i].text);
-                if (r < 0) {
-                        transcript_done(&copy);
-                        return r;
-                }
-        }
-        *ret = copy;
-        return 0;
-}
-
 int transcript_json(const Transcript *t, char **ret, size_t *ret_size) {
         char *buffer = malloc(t->json_size + sizeof "[]");
         if (!buffer)

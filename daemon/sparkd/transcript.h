@@ -35,7 +35,6 @@ void transcript_done(Transcript *t);
 /* -E2BIG: it would pass TRANSCRIPT_BYTES_MAX or TRANSCRIPT_MESSAGES_MAX. */
 int transcript_append(Transcript *t, Role role, Origin origin, const char *text);
 void transcript_truncate(Transcript *t, size_t n_messages);
-int transcript_copy(const Transcript *t, size_t n_messages, Transcript *ret);
 
 /* [{"role": …, "content": …}, …]; messages of one role in a row become one, with an empty line between. */
 int transcript_json(const Transcript *t, char **ret, size_t *ret_size);
