@@ -53,5 +53,14 @@ static inline void closep(int *fd) {
 #define _cleanup_close_ _cleanup_(closep)
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })
-#define MAX(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
+/* Each use has names of its own, so that one may stand in another. */
+#define UNIQUE_(a, b) a##b
+#define UNIQUE(a, b) UNIQUE_(a, b)
+#define COMPARE_(a, b, op, x, y)        \
+        ({                              \
+                typeof(a) x = (a);      \
+                typeof(b) y = (b);      \
+                x op y ? x : y;         \
+        })
+#define MIN(a, b) COMPARE_(a, b, <, UNIQUE(_x, __COUNTER__), UNIQUE(_y, __COUNTER__))
+#define MAX(a, b) COMPARE_(a, b, >, UNIQUE(_x, __COUNTER__), UNIQUE(_y, __COUNTER__))

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a user's apps were answered and what they used: SQLite, WAL, one file per uid. Every decision and every use: time,
+ * app, certainty, capability, outcome, tokens, duration. Never content: there is no column that could hold any.
+ *
+ * A row is committed when the call that wrote it returns; the death of the process at any moment loses nothing that was
+ * committed. (Power loss may cost the last moments: WAL with synchronous=NORMAL, https://www.sqlite.org/wal.html.) */
+
+#include <stdint.h>
+
+#include "policy/decision.h"
+
+#define LEDGER_AGE_MAX_DAYS 90u         /* uses older than that are pruned; answers stay */
+#define LEDGER_ROWS_MAX 1000000u        /* uses kept at most */
+#define LEDGER_SCHEMA 2u                /* user_version */
+
+typedef struct Ledger Ledger;
+
+/* Opens or makes `path` (0600) and brings an older schema up to date. -EBADMSG: not a ledger, or damaged; -ENOTSUP: made
+ * by a newer Spark. */
+int ledger_open(const char *path, Ledger **ret);
+Ledger *ledger_free(Ledger *l);
+DEFINE_CLEANUP(Ledger, ledger_free);
+
+typedef struct LedgerUse {
+        int64_t time_us;                /* CLOCK_REALTIME */
+        const char *app;
+        IdentityKind kind;
+        Certainty certainty;
+        Capability capability;
+        const char *tool;               /* "" but for tools */
+        Decision decision;
+        Reason reason;
+        const char *outcome;            /* "stop", "length", "cancelled", an error's short name; "" for a decision alone */
+        uint64_t n_prompt, n_generated, audio_ms, duration_us;
+} LedgerUse;
+
+int ledger_add_use(Ledger *l, const LedgerUse *u);
+
+typedef struct LedgerAnswer {
+        const char *app;
+        Capability capability;
+        const char *tool;
+        Certainty certainty;            /* of the identity that it was given for */
+        Answer answer;                  /* always or never */
+        int64_t time_us;
+} LedgerAnswer;
+
+/* Replaces what stood there. -EINVAL: an answer that is not kept (once, session). */
+int ledger_set_answer(Ledger *l, const LedgerAnswer *a);
+
+/* ANSWER_NONE where there is none. */
+int ledger_get_answer(Ledger *l, const char *app, Capability c, const char *tool, Answer *ret, Certainty *ret_certainty);
+
+/* app NULL: all; capability CAPABILITY_MAX_: all of the app. *ret_n: how many went. */
+int ledger_reset_answers(Ledger *l, const char *app, Capability c, const char *tool, uint64_t *ret_n);
+
+/* Callbacks return 0 to go on; anything else ends the walk and is returned. Strings live for the call only. */
+int ledger_answers(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a), void *userdata);
+int ledger_uses(Ledger *l, int64_t since_us, const char *app, int (*each)(void *userdata, const LedgerUse *u), void *userdata);
+
+/* Tokens (prompt and reply) since then, of an app or (NULL) of all: where a day's bucket stands after a restart. */
+int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret);
+
+int ledger_prune(Ledger *l, int64_t now_us, uint64_t *ret_n);
