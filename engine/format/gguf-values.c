@@ -134,7 +134,7 @@ int gguf_u64(const Gguf *g, const char *key, uint64_t *ret, EngineError *reterr)
 
 int gguf_u32(const Gguf *g, const char *key, uint32_t *ret, EngineError *reterr) {
         const GgufKv *kv = NULL;
-        uint64_t v;
+        uint64_t v = 0;
         int r = scalar(g, key, &kv, reterr);
         if (r < 0)
                 return r;
@@ -202,7 +202,7 @@ int gguf_u32s(const Gguf *g, const char *key, uint32_t **ret, size_t *ret_n, Eng
         if (!v)
                 return fail(kv, -ENOMEM, reterr, "out of memory for %zu numbers", kv->n);
         for (size_t i = 0; i < kv->n; i++) {
-                uint64_t u;
+                uint64_t u = 0;
                 r = unsigned_of(kv, i, UINT32_MAX, &u, reterr);
                 if (r < 0)
                         return r;
