@@ -92,6 +92,7 @@ static int download(Fetch *f, const char *url) {
         if (!c)
                 return -ENOMEM;
         Download d = { .fetch = f, .curl = c };
+        bool resumed = f->at > 0;
         int r = set_up(&d, url, text);
         if (r < 0) {
                 complain(0, "Cannot set up the download.");
@@ -107,7 +108,8 @@ static int download(Fetch *f, const char *url) {
         }
         if (e == CURLE_ABORTED_BY_CALLBACK)
                 return -EINTR;
-        if (f->at > 0 && (e == CURLE_RANGE_ERROR || status == 416))
+        /* 200: it sends all of it again, which may also be more than what was still missing. */
+        if (resumed && (e == CURLE_RANGE_ERROR || status == 416 || (e == CURLE_FILESIZE_EXCEEDED && status == 200)))
                 return 1;
         if (e == CURLE_FILESIZE_EXCEEDED || d.error == -EFBIG) {
                 complain(0, "'%s' is larger than the %llu bytes that were promised.", url, (unsigned long long) f->size_max);

@@ -137,14 +137,7 @@ const char *verb_nearest(const Verb *table, size_t n, const char *name) {
         return best;
 }
 
-int main(int argc, char **argv) {
-        /* Line editing and column widths want UTF-8 whatever the environment forgot to say. */
-        setlocale(LC_ALL, "");
-        if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
-                setlocale(LC_CTYPE, "C.UTF-8");
-        /* Figures are printed for programs too: always with a point. */
-        setlocale(LC_NUMERIC, "C");
-
+static int run(int argc, char **argv) {
         enum { OPT_VERSION = OPT_FIRST_OWN };
         static const struct option options[] = {
                 COMMON_OPTIONS,
@@ -184,8 +177,19 @@ int main(int argc, char **argv) {
                 return usage_error(NULL, "There is no command '%s'.", argv[0]);
         }
         optind = 0;
-        int r = v->run(&c, argc, argv);
-        /* A full disk or a closed pipe must not look like success. */
+        return v->run(&c, argc, argv);
+}
+
+int main(int argc, char **argv) {
+        /* Line editing and column widths want UTF-8 whatever the environment forgot to say. */
+        setlocale(LC_ALL, "");
+        if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+                setlocale(LC_CTYPE, "C.UTF-8");
+        /* Figures are printed for programs too: always with a point. */
+        setlocale(LC_NUMERIC, "C");
+
+        int r = run(argc, argv);
+        /* A full disk must not look like success. */
         if (fflush(stdout) != 0 && r == EXIT_OK)
                 return complain(EXIT_FAILED, "Cannot write the output: %s.", strerror(errno));
         return r;
