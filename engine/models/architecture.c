@@ -11,7 +11,14 @@
 #include "engine/models/architecture.h"
 
 static const Architecture *const architectures[] = {
+        &architecture_gemma3,
+        &architecture_granitemoe,
         &architecture_llama,
+        &architecture_llama4,
+        &architecture_olmoe,
+        &architecture_qwen2,
+        &architecture_qwen3,
+        &architecture_qwen3moe,
 };
 
 #define KEY_MAX 128
@@ -141,9 +148,22 @@ static int read_common(const Architecture *a, const Gguf *g, Hparams *hp, Engine
                 return r;
 
         hp->attn_scale = 1.0f / sqrtf((float) hp->head_dim_k);
-        hp->embd_scale = hp->residual_scale = hp->logit_scale = hp->expert_scale = 1.0f;
+        hp->embd_scale = hp->residual_scale = hp->logit_scale = 1.0f;
+        hp->qk_norm = a->qk_norm;
         for (uint32_t i = 0; i < hp->n_layers; i++)
                 hp->layers[i] = (LayerPlan) {};
+        return 0;
+}
+
+int architecture_experts(const Architecture *a, const Gguf *g, Hparams *hp, bool own_size, EngineError *reterr) {
+        int r;
+        if ((r = architecture_u32(a, g, "expert_count", true, 1, MODEL_EXPERTS_MAX, &hp->n_experts, reterr)) < 0 ||
+            (r = architecture_u32(a, g, "expert_used_count", true, 1, MIN(hp->n_experts, MODEL_EXPERTS_USED_MAX),
+                                  &hp->n_experts_used, reterr)) < 0 ||
+            (r = architecture_u32(a, g, "expert_feed_forward_length", own_size, 1, MODEL_FF_MAX, &hp->n_ff_expert, reterr)) < 0)
+                return r;
+        for (uint32_t i = 0; i < hp->n_layers; i++)
+                hp->layers[i].experts = true;
         return 0;
 }
 

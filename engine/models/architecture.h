@@ -41,8 +41,7 @@ typedef enum Activation { ACTIVATION_SILU, ACTIVATION_GELU } Activation;
 
 typedef enum Routing {                /* how expert scores become weights */
         ROUTE_SOFTMAX,                /* softmax over all, then the best k: olmoe */
-        ROUTE_SOFTMAX_NORMED,         /* … and scaled to sum to 1: qwen3moe */
-        ROUTE_SOFTMAX_TOP,            /* the best k, softmax over these: granitemoe */
+        ROUTE_SOFTMAX_NORMED,         /* … and scaled to sum to 1: qwen3moe, granitemoe */
         ROUTE_SIGMOID_INPUT,          /* the best k, sigmoid, scaling the expert's input: llama4 */
 } Routing;
 
@@ -61,12 +60,12 @@ typedef struct RopePlan {
 typedef struct Hparams {
         uint32_t n_vocab, n_ctx_train, n_layers, n_embd, n_ff, n_heads, n_heads_kv, head_dim_k, head_dim_v, n_rot;
         float norm_eps;
+        QkNorm qk_norm;               /* the architecture's, unless a model of it differs */
         float attn_scale;             /* on q·k; 1/√head_dim_k unless the architecture says otherwise */
         float embd_scale, residual_scale, logit_scale;  /* factors; 1: none */
         float attn_temp_scale;        /* llama4's layers without rope: q · (1 + scale · ln(1 + ⌊(p + 1)/floor⌋)); 0: none */
         uint32_t attn_temp_floor;
         uint32_t n_experts, n_experts_used, n_ff_expert, n_ff_shared;
-        float expert_scale;           /* on every expert's weight; 1: none */
 
         uint32_t n_ropes;
         RopePlan rope[MODEL_ROPES_MAX];
@@ -96,4 +95,9 @@ int architecture_u32(const Architecture *a, const Gguf *g, const char *name, boo
 int architecture_f32(const Architecture *a, const Gguf *g, const char *name, bool required, float min, float max,
                      float *ret, EngineError *reterr);
 
-extern const Architecture architecture_llama;
+/* The common keys of experts, every layer made one of experts. `own_size`: expert_feed_forward_length must be there;
+ * else n_ff_expert stands where the key is missing. */
+int architecture_experts(const Architecture *a, const Gguf *g, Hparams *hp, bool own_size, EngineError *reterr);
+
+extern const Architecture architecture_gemma3, architecture_granitemoe, architecture_llama, architecture_llama4,
+        architecture_olmoe, architecture_qwen2, architecture_qwen3, architecture_qwen3moe;

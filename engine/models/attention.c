@@ -60,7 +60,7 @@ static void turn_head(Lane *l, uint32_t layer, uint32_t t, float *x, const float
         const Forward *f = l->f;
         const Hparams *hp = &f->m->hp;
         const LayerPlan *plan = &hp->layers[layer];
-        const QkNorm kind = f->m->architecture->qk_norm;
+        const QkNorm kind = f->m->hp.qk_norm;
 
         if (kind == QK_NORM_HEAD)
                 f->m->kernels->rms_norm(x, norm, hp->head_dim_k, hp->norm_eps, x);
@@ -211,7 +211,7 @@ void forward_attention(Lane *l, uint32_t layer, bool absorb, const float *post_n
         lane_product(l, &w->q, act, f->q, f->q_stride, mine.q0, mine.q1, w->q_bias);
         lane_product(l, &w->k, act, f->k, f->k_stride, mine.h0 * hp->head_dim_k, mine.h1 * hp->head_dim_k, w->k_bias);
         lane_product(l, &w->v, act, f->v, f->v_stride, mine.h0 * hp->head_dim_v, mine.h1 * hp->head_dim_v, w->v_bias);
-        if (f->m->architecture->qk_norm == QK_NORM_WHOLE)
+        if (f->m->hp.qk_norm == QK_NORM_WHOLE)
                 norm_whole(l, layer);
         store(l, layer, l->p0, l->p1, mine.h0, mine.h1);
         pool_barrier(f->pool, l->thread);

@@ -69,6 +69,11 @@ static void carve_buffers(Forward *f, Carve *c) {
         }
         f->act = carve(c, rows, act);
         f->act_out = carve(c, rows, act);
+        const size_t pairs = rows * hp->n_experts_used;
+        f->pair_gate = carve(c, pairs, f->pair_ff_stride * sizeof(float));
+        f->pair_up = carve(c, pairs, f->pair_ff_stride * sizeof(float));
+        f->pair_out = carve(c, pairs, f->embd_stride * sizeof(float));
+        f->act_pairs = carve(c, pairs, act);
         f->rows = carve(c, rows, sizeof(Row));
         f->lanes = carve(c, f->n_threads_max, sizeof(Lane));
         for (unsigned i = 0; i < f->n_threads_max; i++) {
@@ -76,9 +81,12 @@ static void carve_buffers(Forward *f, Carve *c) {
                 uint8_t *act_few = carve(c, FEW_ROWS, act);
                 float *row = carve(c, padded(widest_input(hp)), sizeof(float));
                 float *scratch = carve(c, 1, attend_scratch(hp->head_dim_k, hp->head_dim_v, hp->n_heads / hp->n_heads_kv));
+                struct Routed *routed = pairs > 0 ? carve(c, 1, routed_size(f)) : NULL;
+                if (c->base && routed)
+                        routed_init(routed, f);
                 if (c->base)
                         f->lanes[i] = (Lane) { .f = f, .thread = i, .x_few = x_few, .act_few = act_few, .row = row,
-                                               .attend_scratch = scratch };
+                                               .attend_scratch = scratch, .routed = routed };
         }
 }
 
@@ -99,6 +107,7 @@ int forward_new(const struct SparkModel *m, KvType kv_type, unsigned n_threads, 
         f->v_stride = padded((size_t) hp->n_heads_kv * hp->head_dim_v);
         f->attn_stride = padded((size_t) hp->n_heads * hp->head_dim_v);
         f->ff_stride = padded(MAX(hp->n_ff, hp->n_ff_shared));
+        f->pair_ff_stride = padded(hp->n_ff_expert);
         f->rope_stride = padded(hp->n_rot / 2);
         f->act_max = m->kernels->activation_size((uint32_t) widest_input(hp));
         f->logits_stride = forward_logits_stride(m);
@@ -285,7 +294,10 @@ static void forward_job(void *userdata, unsigned thread, unsigned n_threads) {
         const float *post_norm = NULL;
         for (uint32_t i = 0; i < m->hp.n_layers; i++) {
                 forward_attention(l, i, i > 0, post_norm);
-                forward_dense(l, i);
+                if (m->hp.layers[i].experts)
+                        forward_experts(l, i);
+                else
+                        forward_dense(l, i);
                 post_norm = m->layers[i].post_ffn_norm;
         }
         if (f->n_logits > 0)

@@ -37,12 +37,15 @@ struct Forward {
         float *x;                             /* residual stream */
         float *pending;                       /* what a block adds to it, not added yet */
         float *q, *k, *v, *attn;
-        float *gate, *up;                     /* for experts: one row a (token, expert) pair */
-        float *expert_out;                    /* one row a pair */
+        float *gate, *up;
         float *rope_cos[MODEL_ROPES_MAX], *rope_sin[MODEL_ROPES_MAX];
         uint8_t *act, *act_out;               /* activations of the batch; of the rows whose logits are wanted */
         size_t act_max;                       /* of the widest input; threads that split tokens start at multiples of it */
-        uint8_t *act_pairs;                   /* of (token, expert) pairs */
+
+        /* [rows_max · n_experts_used][…]: one row a (token, expert) pair */
+        size_t pair_ff_stride;
+        float *pair_gate, *pair_up, *pair_out;
+        uint8_t *act_pairs;
 
         struct Lane *lanes;                   /* [n_threads_max] */
         void *arena;
@@ -73,7 +76,7 @@ typedef struct Lane {
         uint8_t *act_few;
         float *row;                           /* [widest input] */
         float *attend_scratch;
-        struct Routed *routed;                /* experts.c */
+        struct Routed *routed;                /* experts.c; NULL where no layer has experts */
 } __attribute__((aligned(KERNELS_ALIGN))) Lane;
 
 /* This thread's share of n, in multiples of step. */
@@ -119,3 +122,8 @@ void lane_keep_wanted(Lane *l);
 /* The blocks of a layer; each leaves its output in `pending` and meets. */
 void forward_attention(Lane *l, uint32_t layer, bool absorb, const float *post_norm);
 void forward_dense(Lane *l, uint32_t layer);
+void forward_experts(Lane *l, uint32_t layer);
+
+/* experts.c's memory in a lane, for rows_max tokens. */
+size_t routed_size(const Forward *f);
+void routed_init(struct Routed *r, const Forward *f);

@@ -145,9 +145,9 @@ static int bind_attention(Loader *l, int i, ModelLayer *layer) {
         const Hparams *hp = &l->m->hp;
         const uint32_t n_q = hp->n_heads * hp->head_dim_k;
         const uint32_t n_k = hp->n_heads_kv * hp->head_dim_k, n_v = hp->n_heads_kv * hp->head_dim_v;
-        const bool normed = a->qk_norm == QK_NORM_HEAD || a->qk_norm == QK_NORM_WHOLE;
-        const uint32_t n_q_norm = a->qk_norm == QK_NORM_WHOLE ? n_q : hp->head_dim_k;
-        const uint32_t n_k_norm = a->qk_norm == QK_NORM_WHOLE ? n_k : hp->head_dim_k;
+        const bool normed = hp->qk_norm == QK_NORM_HEAD || hp->qk_norm == QK_NORM_WHOLE;
+        const uint32_t n_q_norm = hp->qk_norm == QK_NORM_WHOLE ? n_q : hp->head_dim_k;
+        const uint32_t n_k_norm = hp->qk_norm == QK_NORM_WHOLE ? n_k : hp->head_dim_k;
         int r;
 
         if ((r = bind_vector(l, i, "attn_norm.weight", true, hp->n_embd, &layer->attn_norm)) < 0 ||
