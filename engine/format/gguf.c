@@ -68,7 +68,7 @@ static int split_place(const GgufHeader *h, const char *where, size_t n, size_t 
         int r = split_number(h, "split.count", where, &count, reterr);
         if (r < 0)
                 return r;
-        if (count != n && !(count == 0 && n == 1))
+        if (count != n)
                 return engine_fail(reterr, -EBADMSG, "metadata 'split.count': %llu parts, %zu given (%sbyte %zu)",
                                    (unsigned long long) count, n, where, gguf_header_find(h, "split.count")->at);
         r = split_number(h, "split.no", where, &no, reterr);

@@ -41,12 +41,15 @@ typedef struct Maker {
         void *data[TENSORS_MAX];        /* of the tensors, until the file is written */
         size_t n_data;
         char (*pieces)[24];             /* the vocabulary's text */
+        uint64_t used;                  /* changes that were made: one bit each */
 } Maker;
 
-static const TinyChange *change(const Maker *k, TinyChangeKind kind, const char *key) {
+static const TinyChange *change(Maker *k, TinyChangeKind kind, const char *key) {
         for (size_t i = 0; i < k->m.n_changes; i++)
-                if (k->m.changes[i].kind == kind && strcmp(k->m.changes[i].key, key) == 0)
+                if (k->m.changes[i].kind == kind && strcmp(k->m.changes[i].key, key) == 0) {
+                        k->used |= UINT64_C(1) << i;
                         return &k->m.changes[i];
+                }
         return NULL;
 }
 
@@ -64,7 +67,7 @@ static bool changed(Maker *k, const char *key) {
         return !!c;
 }
 
-static size_t shortened(const Maker *k, const char *key, size_t n) {
+static size_t shortened(Maker *k, const char *key, size_t n) {
         const TinyChange *c = change(k, TINY_SHORTEN, key);
         return c ? n - MIN((size_t) c->u, n) : n;
 }
@@ -184,17 +187,11 @@ static void put_parameters(Maker *k) {
         put_u32(k, "llama.vocab_size", m->n_vocab);
 }
 
-/* A key that a change sets and that no model has on its own. */
+/* Keys that a change sets and that the model has not on its own. */
 static void put_added(Maker *k) {
-        static const char *const own[] = { "general.", "llama.", "tokenizer." };
-        for (size_t i = 0; i < k->m.n_changes; i++) {
-                const TinyChange *c = &k->m.changes[i];
-                bool known = c->kind < TINY_SET_U32 || c->kind > TINY_SET_STRING;
-                for (size_t j = 0; j < ELEMENTSOF(own); j++)
-                        known |= strncmp(c->key, own[j], strlen(own[j])) == 0;
-                if (!known)
-                        changed(k, c->key);
-        }
+        for (size_t i = 0; i < k->m.n_changes; i++)
+                if (!(k->used & UINT64_C(1) << i) && k->m.changes[i].kind <= TINY_SET_STRING)
+                        changed(k, k->m.changes[i].key);
 }
 
 static int put_tensor(Maker *k, const char *name, const TensorType *type, uint64_t columns, uint64_t rows, float mean, float deviation) {
@@ -275,7 +272,7 @@ int tiny_model(const TinyModel *m, void **ret, size_t *ret_size) {
         k->m.n_ctx = m->n_ctx ?: 512;
         k->m.n_vocab = m->n_vocab ?: TINY_VOCAB_MIN;
         k->random = m->seed;
-        if (k->m.n_vocab < TINY_VOCAB_MIN || k->m.n_embd % k->m.n_heads != 0)
+        if (k->m.n_vocab < TINY_VOCAB_MIN || k->m.n_embd % k->m.n_heads != 0 || m->n_changes > TINY_CHANGES_MAX)
                 return -EINVAL;
 
         int r = gguf_writer_new(&k->w);

@@ -21,6 +21,8 @@ enum {                                  /* ids */
         TINY_VOCAB_MIN = 300,
 };
 
+#define TINY_CHANGES_MAX 64u
+
 /* One thing made otherwise, for tests of loaders. */
 typedef enum TinyChangeKind {
         TINY_SET_U32 = 1,               /* key (in place or added): u */
