@@ -2,7 +2,7 @@
 /* The kernels by themselves, on random weights in the shapes of two small models, beside a read of as many bytes from
  * memory: what the arithmetic leaves of the machine. Not a test: built, and run by hand.
  *
- *   bench-kernels [LEVEL [THREADS [ROUNDS]]]
+ *   bench-kernels [LEVEL [THREADS [ROUNDS [NAME]]]]     NAME: only measurements whose name begins so
  *
  * Every line is the median and the best of the rounds, which alternate between all measurements. One thread is timed by
  * the processor time that it had, so that a figure can be had on a busy machine too. */
@@ -153,7 +153,7 @@ static int by_value(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-static void run_model(Bench *b, unsigned rounds) {
+static void run_model(Bench *b, unsigned rounds, const char *only) {
         const ModelShape *m = b->model;
         size_t block = kv_block_size(KV_F16, m->head_dim), n_blocks = (size_t) m->n_layers * m->n_kv_heads * CONTEXT / KV_PAGE_TOKENS;
         Measurement all[] = {
@@ -191,6 +191,8 @@ static void run_model(Bench *b, unsigned rounds) {
                         b->n_tokens = all[i].n_tokens;
                         b->head = all[i].head;
                         atomic_store(&b->counter, 0);
+                        if (strncmp(all[i].name, only, strlen(only)) != 0)
+                                continue;
                         if (b->weights[0].packed == NULL && (all[i].job == read_job || all[i].job == pack_job))
                                 continue;
                         double begin = now(b->pool);
@@ -201,6 +203,8 @@ static void run_model(Bench *b, unsigned rounds) {
         printf("%s, %s, %u threads, %.1f MB\n", m->name, b->k->name, pool_n_threads(b->pool), (double) b->bytes * 1e-6);
         for (size_t i = 0; i < ELEMENTSOF(all); i++) {
                 double products = 0;
+                if (strncmp(all[i].name, only, strlen(only)) != 0)
+                        continue;
                 qsort(all[i].seconds, rounds, sizeof(double), by_value);
                 double s = all[i].seconds[rounds / 2], best = all[i].seconds[0];
                 for (size_t j = 0; j < b->n_weights; j++)
@@ -242,7 +246,7 @@ int main(int argc, char **argv) {
                 b->k = k;
                 b->pool = pool;
                 b->model = &models[i];
-                run_model(b, rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds);
+                run_model(b, rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds, argc > 4 ? argv[4] : "");
                 free(b);
         }
         return 0;
