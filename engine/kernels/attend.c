@@ -151,7 +151,8 @@ typedef struct Tile {
         uint32_t t0, n_rows;
         float *sums;                  /* [row][dim_v] */
         float *weights;               /* [row][32] of the present page */
-        float *max, *total;           /* [row] */
+        float *max;                   /* [row] */
+        float *total;                 /* [row][VF_LANES], to be summed at the end */
         float *converted;
         uint32_t dim_v;               /* padded to KV_LANES */
 } Tile;
@@ -198,37 +199,42 @@ static void scores(const Tile *tile, const Block *b) {
         }
 }
 
-/* Turns a row's scores in a page, of which it sees [lo, hi), into weights; returns what the sums so far shrink by. */
+/* Turns a row's scores in a page, of which it sees [lo, hi), into weights; returns what the sums so far shrink by.
+ * Scores are kept in powers of two: exp(x) = 2^(x / ln 2). */
 static float softmax_page(const Tile *tile, uint32_t row, uint32_t lo, uint32_t hi) {
         const AttendArgs *a = tile->a;
-        float *s = tile->weights + (size_t) row * KV_PAGE_TOKENS, old = tile->max[row], correction = 1;
-        vf x[VECTORS], largest = vf_set1(old), sum = vf_set1(0);
+        const float log2_e = 1.44269504088896341f;
+        float *s = tile->weights + (size_t) row * KV_PAGE_TOKENS, *total = tile->total + (size_t) row * VF_LANES;
+        float old = tile->max[row], max = old, correction = 1;
+        vf x[VECTORS], largest = vf_set1(-INFINITY), sum = vf_set1(0);
 
         UNROLL for (unsigned v = 0; v < VECTORS; v++) {
-                x[v] = vf_mul(vf_load(s + v * VF_LANES), vf_set1(a->scale));
+                x[v] = vf_load(s + v * VF_LANES);
                 if (a->softcap > 0) {
                         /* tanh(u) = 1 - 2 / (1 + exp(2u)) */
-                        vf e = vf_exp(vf_mul(x[v], vf_set1(2 / a->softcap)));
+                        vf e = vf_exp(vf_mul(x[v], vf_set1(2 * a->scale / a->softcap)));
                         vf t = vf_sub(vf_set1(1), vf_div(vf_set1(2), vf_add(vf_set1(1), e)));
-                        x[v] = vf_mul(vf_set1(a->softcap), t);
-                }
-                x[v] = vf_in_range(x[v], vf_set1(-INFINITY), v * VF_LANES, lo, hi);
+                        x[v] = vf_mul(vf_set1(a->softcap * log2_e), t);
+                } else
+                        x[v] = vf_mul(x[v], vf_set1(a->scale * log2_e));
+                if (lo > 0 || hi < KV_PAGE_TOKENS)
+                        x[v] = vf_in_range(x[v], vf_set1(-INFINITY), v * VF_LANES, lo, hi);
                 largest = vf_max(largest, x[v]);
         }
 
-        float max = vf_hmax(largest);
-        if (max != old) {
-                float lane[VF_LANES];
-                vf_store(lane, vf_exp(vf_set1(old - max)));
-                correction = lane[0];
+        if (vf_any_gt(largest, vf_set1(old))) {
+                float lanes[VF_LANES];
+                max = vf_hmax(largest);
+                vf_store(lanes, vf_exp2(vf_set1(old - max)));
+                correction = lanes[0];
         }
         UNROLL for (unsigned v = 0; v < VECTORS; v++) {
-                x[v] = vf_exp(vf_sub(x[v], vf_set1(max)));
+                x[v] = vf_exp2(vf_sub(x[v], vf_set1(max)));
                 vf_store(s + v * VF_LANES, x[v]);
                 sum = vf_add(sum, x[v]);
         }
         tile->max[row] = max;
-        tile->total[row] = tile->total[row] * correction + vf_sum(sum);
+        vf_store(total, vf_fma(vf_load(total), vf_set1(correction), sum));
         return correction;
 }
 
@@ -262,10 +268,9 @@ static void attend_tile(const Tile *tile, float *factors) {
         uint32_t n_queries = tile->n_rows / a->n_group, last = row_pos(tile, tile->n_rows - 1);
         uint32_t first = first_seen(a, row_pos(tile, 0)), last_page = last / KV_PAGE_TOKENS;
 
-        for (uint32_t r = 0; r < tile->n_rows; r++) {
+        for (uint32_t r = 0; r < tile->n_rows; r++)
                 tile->max[r] = -INFINITY;
-                tile->total[r] = 0;
-        }
+        memset(tile->total, 0, (size_t) tile->n_rows * VF_LANES * sizeof(float));
         memset(tile->sums, 0, (size_t) tile->n_rows * tile->dim_v * sizeof(float));
 
         for (uint32_t page = first / KV_PAGE_TOKENS; page <= last_page; page++) {
@@ -299,7 +304,7 @@ static void attend_tile(const Tile *tile, float *factors) {
         for (uint32_t r = 0; r < tile->n_rows; r++) {
                 const float *sums = tile->sums + (size_t) r * tile->dim_v;
                 float *out = a->out + (tile->t0 + r / a->n_group) * a->out_stride + (size_t) (r % a->n_group) * a->head_dim_v;
-                vf inverse = vf_set1(1.0f / tile->total[r]);
+                vf inverse = vf_set1(1.0f / vf_sum(vf_load(tile->total + (size_t) r * VF_LANES)));
 
                 /* Adding zero makes a negative zero positive: whether one stands there depends on the tile. */
                 uint32_t d = 0;
@@ -319,7 +324,7 @@ void LEVEL(attend)(const AttendArgs *a) {
                 .dim_v = dim_v,
                 .max = factors + rows,
                 .total = factors + 2 * (size_t) rows,
-                .weights = factors + 3 * (size_t) rows,
+                .weights = factors + (2 + VF_LANES) * (size_t) rows,
         };
         tile.sums = tile.weights + (size_t) rows * KV_PAGE_TOKENS;
         tile.converted = tile.sums + (size_t) rows * dim_v;
@@ -349,7 +354,7 @@ static void encode(KvType type, const float *x, uint32_t n, uint8_t line[KV_LANE
                 float d = f16_scalar(h);
                 UNROLL for (unsigned i = 0; i < VECTORS; i++)
                         q[i] = vi_from_f32(vf_mul(v[i], vf_set1(d > 0 ? 1.0f / d : 0)));
-                vi_store_i8(line, q);
+                _mm256_storeu_si256((__m256i *) (void *) line, vi_bytes(q));
                 memcpy(scale, &h, sizeof h);
                 return;
         }

@@ -44,7 +44,7 @@ size_t attend_scratch(uint32_t head_dim_k, uint32_t head_dim_v, uint32_t n_group
         size_t dim_v = (head_dim_v + KV_LANES - 1) / KV_LANES * KV_LANES;
         size_t rows = ATTEND_ROWS + n_group;
 
-        /* For each row of a tile: its sums, its weights for one page, three numbers of its softmax. Then a page's keys,
-         * later its values, as floats. */
-        return (rows * (dim_v + KV_PAGE_TOKENS + 3) + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float);
+        /* For each row of a tile: its sums, its weights for one page, its softmax' two numbers and up to 16 parts of the
+         * total. Then a page's keys, later its values, as floats. */
+        return (rows * (dim_v + KV_PAGE_TOKENS + 18) + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float);
 }

@@ -62,6 +62,8 @@ static always_inline_ vf vf_keep_ge(vf a, vf x, vf y) {
         return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, y, _CMP_GE_OQ), a);
 }
 
+static always_inline_ int vf_any_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
+
 /* The first n < VF_LANES floats. */
 static always_inline_ vf vf_load_n(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16) ((1u << n) - 1), p); }
 static always_inline_ void vf_store_n(float *p, vf a, uint32_t n) { _mm512_mask_storeu_ps(p, (__mmask16) ((1u << n) - 1), a); }
@@ -87,9 +89,8 @@ static always_inline_ vf vf_from_i32(vi a) { return _mm512_cvtepi32_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm512_cvtps_epi32(a); }
 
 /* 32 whole numbers in [-128, 127], in order, as bytes. */
-static always_inline_ void vi_store_i8(void *p, const vi a[]) {
-        _mm_storeu_si128(p, _mm512_cvtsepi32_epi8(a[0]));
-        _mm_storeu_si128((__m128i *) p + 1, _mm512_cvtsepi32_epi8(a[1]));
+static always_inline_ __m256i vi_bytes(const vi a[]) {
+        return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtsepi32_epi8(a[0])), _mm512_cvtsepi32_epi8(a[1]), 1);
 }
 
 #if defined(__AVX512VNNI__)
@@ -150,6 +151,7 @@ static always_inline_ vf vf_in_range(vf a, vf b, uint32_t base, uint32_t lo, uin
 }
 
 static always_inline_ vf vf_keep_ge(vf a, vf x, vf y) { return _mm256_and_ps(a, _mm256_cmp_ps(x, y, _CMP_GE_OQ)); }
+static always_inline_ int vf_any_gt(vf a, vf b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0; }
 
 static always_inline_ vi first_lanes(uint32_t n) {
         return _mm256_cmpgt_epi32(_mm256_set1_epi32((int) n), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
@@ -175,10 +177,10 @@ static always_inline_ vi vi_lookup(const int8_t *table, vi i) {
 static always_inline_ vf vf_from_i32(vi a) { return _mm256_cvtepi32_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm256_cvtps_epi32(a); }
 
-static always_inline_ void vi_store_i8(void *p, const vi a[]) {
+static always_inline_ __m256i vi_bytes(const vi a[]) {
         vi low = _mm256_packs_epi32(a[0], a[1]), high = _mm256_packs_epi32(a[2], a[3]);
         vi bytes = _mm256_packs_epi16(low, high);             /* 4-byte pieces in the order 0 2 4 6 1 3 5 7 */
-        _mm256_storeu_si256(p, _mm256_permutevar8x32_epi32(bytes, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0)));
+        return _mm256_permutevar8x32_epi32(bytes, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0));
 }
 
 #if defined(__AVXVNNI__)
@@ -220,6 +222,14 @@ static always_inline_ float vf_hmax(vf a) {
         return _mm_cvtss_f32(_mm_max_ss(c, _mm_shuffle_ps(c, c, 1)));
 }
 
+/* The sums of the first and of the last 16 signed bytes. */
+static always_inline_ void bytes_sums(__m256i a, int32_t ret[2]) {
+        __m256i s = _mm256_sad_epu8(_mm256_xor_si256(a, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+        s = _mm256_add_epi32(s, _mm256_unpackhi_epi64(s, s));
+        ret[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(s)) - 16 * 128;
+        ret[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(s, 1)) - 16 * 128;
+}
+
 /* exp(x) to 2e-7 relative, 0 below the smallest normal number, large and finite above 88: 2^n · p(r) with p the
  * degree-6 polynomial of Cephes' expf (S. Moshier), r = x - n·ln 2 in two steps. */
 static always_inline_ vf vf_exp(vf x) {
@@ -236,6 +246,21 @@ static always_inline_ vf vf_exp(vf x) {
         p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
         p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
         p = vf_add(vf_fma(p, vf_mul(r, r), r), vf_set1(1.0f));
+        return vf_keep_ge(vf_scale2(p, n), x, lowest);
+}
+
+/* 2^x for x up to 127, to 3e-7 relative, 0 below the smallest normal number: the Taylor series around whole numbers. */
+static always_inline_ vf vf_exp2(vf x) {
+        const vf lowest = vf_set1(-126.0f);
+        vf y = vf_max(x, lowest), n = vf_round(y), r = vf_sub(y, n);
+
+        vf p = vf_set1(1.54035304e-4f);
+        p = vf_fma(p, r, vf_set1(1.33335581e-3f));
+        p = vf_fma(p, r, vf_set1(9.61812911e-3f));
+        p = vf_fma(p, r, vf_set1(5.55041087e-2f));
+        p = vf_fma(p, r, vf_set1(2.40226507e-1f));
+        p = vf_fma(p, r, vf_set1(6.93147181e-1f));
+        p = vf_fma(p, r, vf_set1(1.0f));
         return vf_keep_ge(vf_scale2(p, n), x, lowest);
 }
 

@@ -19,17 +19,13 @@ static void quantize(const vf x[VECTORS], ActivationBlock *ret) {
 
         float largest = vf_hmax(max), inverse = largest > 0 ? 127.0f / largest : 0;
         vi q[VECTORS];
-        int32_t sum[2] = {};
+        int32_t sum[2];
         UNROLL for (unsigned i = 0; i < VECTORS; i++)
                 q[i] = vi_from_f32(vf_mul(x[i], vf_set1(inverse)));
-        UNROLL for (unsigned h = 0; h < 2; h++) {
-                vi s = q[h * VECTORS / 2];
-                UNROLL for (unsigned i = 1; i < VECTORS / 2; i++)
-                        s = vi_add32(s, q[h * VECTORS / 2 + i]);
-                sum[h] = (int32_t) vf_sum(vf_from_i32(s));    /* small whole numbers: exact */
-        }
 
-        vi_store_i8(ret->q, q);
+        __m256i bytes = vi_bytes(q);
+        bytes_sums(bytes, sum);
+        _mm256_storeu_si256((__m256i *) (void *) ret->q, bytes);
         ret->d = largest / 127.0f;
         ret->sum_d = ret->d * (float) (sum[0] + sum[1]);
         ret->negative_sum = -(sum[0] + sum[1]);

@@ -27,11 +27,30 @@ static const Shape shapes[] = {
 typedef struct Fixture {
         const Shape *s;
         float *q, *k, *v;             /* [position][head][dim], [position][dim] */
+        double *stored_k, *stored_v;  /* what storing leaves of k and v */
         uint8_t *memory;
         const uint8_t *pages[PAGES];
         size_t v_offset;
         AttendArgs args;
 } Fixture;
+
+/* What storing does to numbers, as attend.h defines the types. */
+static double *stored(const Shape *s, const float *x, size_t n) {
+        double *ret = buffer(n * sizeof(double));
+        float d = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                if (s->type == KV_Q8 && i % 32 == 0) {
+                        float max = 0;
+                        for (size_t j = i; j < i + 32; j++)
+                                max = fmaxf(max, fabsf(x[j]));
+                        d = f16_to_f32(f32_to_f16(max / 127.0f));
+                }
+                ret[i] = s->type == KV_F32 ? (double) x[i]
+                        : s->type == KV_F16 ? (double) f16_to_f32(f32_to_f16(x[i])) : (double) rintf(x[i] * (1.0f / d)) * (double) d;
+        }
+        return ret;
+}
 
 static void setup(const Kernels *k, const Shape *s, Fixture *f) {
         size_t k_size = kv_block_size(s->type, s->dim_k), page = k_size + kv_block_size(s->type, s->dim_v);
@@ -44,6 +63,8 @@ static void setup(const Kernels *k, const Shape *s, Fixture *f) {
                 .v = random_floats((size_t) POSITIONS * s->dim_v),
                 .memory = buffer(PAGES * page),
         };
+        f->stored_k = stored(s, f->k, (size_t) POSITIONS * s->dim_k);
+        f->stored_v = stored(s, f->v, (size_t) POSITIONS * s->dim_v);
         memset(f->memory, 0xff, PAGES * page);
         for (uint32_t i = 0; i < PAGES; i++)
                 f->pages[i] = (i + 1) * KV_PAGE_TOKENS <= s->first ? NULL : f->memory + i * page;
@@ -66,6 +87,8 @@ static void teardown(Fixture *f) {
         free(f->q);
         free(f->k);
         free(f->v);
+        free(f->stored_k);
+        free(f->stored_v);
         free(f->memory);
         free(f->args.scratch);
 }
@@ -80,27 +103,10 @@ static void run(const Kernels *k, Fixture *f, uint32_t pos, uint32_t n, float *o
         k->attend(&a);
 }
 
-/* What storing does to a number, as attend.h defines the types. */
-static void stored(const Shape *s, const float *x, uint32_t n, double *ret) {
-        for (uint32_t i = 0; i < n; i++) {
-                if (s->type == KV_F32)
-                        ret[i] = x[i];
-                else if (s->type == KV_F16)
-                        ret[i] = f16_to_f32(f32_to_f16(x[i]));
-                else {
-                        float max = 0;
-                        for (uint32_t j = i / 32 * 32; j < i / 32 * 32 + 32; j++)
-                                max = fmaxf(max, fabsf(x[j]));
-                        float d = f16_to_f32(f32_to_f16(max / 127.0f));
-                        ret[i] = (double) rintf(x[i] * (1.0f / d)) * d;
-                }
-        }
-}
-
 static void want(const Fixture *f, uint32_t pos, uint32_t head, double *out) {
         const Shape *s = f->s;
         uint32_t first = s->first;
-        double x[256], weights[POSITIONS], total = 0;
+        double weights[POSITIONS], total = 0;
 
         if (s->window && pos >= s->window)
                 first = MAX(first, pos - s->window + 1);
@@ -109,20 +115,17 @@ static void want(const Fixture *f, uint32_t pos, uint32_t head, double *out) {
         memset(out, 0, s->dim_v * sizeof(double));
         for (uint32_t p = first; p <= pos; p++) {
                 double score = 0;
-                stored(s, f->k + (size_t) p * s->dim_k, s->dim_k, x);
                 for (uint32_t d = 0; d < s->dim_k; d++)
-                        score += x[d] * f->q[((size_t) pos * s->n_group + head) * s->dim_k + d];
+                        score += f->stored_k[(size_t) p * s->dim_k + d] * f->q[((size_t) pos * s->n_group + head) * s->dim_k + d];
                 score *= (double) f->args.scale;
                 if (s->softcap > 0)
                         score = (double) s->softcap * tanh(score / (double) s->softcap);
                 weights[p] = exp(score);
                 total += weights[p];
         }
-        for (uint32_t p = first; p <= pos; p++) {
-                stored(s, f->v + (size_t) p * s->dim_v, s->dim_v, x);
+        for (uint32_t p = first; p <= pos; p++)
                 for (uint32_t d = 0; d < s->dim_v; d++)
-                        out[d] += weights[p] / total * x[d];
-        }
+                        out[d] += weights[p] / total * f->stored_v[(size_t) p * s->dim_v + d];
 }
 
 static void for_each(void (*check)(const Kernels *k, const Shape *s)) {
@@ -166,9 +169,9 @@ static void check_cuts(const Kernels *k, const Shape *s) {
         memset(cut, 0, size);
         for (uint32_t pos = s->first; pos < POSITIONS; pos++)
                 run(k, &f, pos, 1, one);
-        for (uint32_t round = 0; round < 6; round++) {
+        for (uint32_t round = 0; round < 4; round++) {
                 for (uint32_t pos = s->first, n; pos < POSITIONS; pos += n) {
-                        n = MIN(1 + random_u32() % (round < 3 ? 100 : 10), POSITIONS - pos);
+                        n = MIN(1 + random_u32() % (round < 2 ? 100 : 10), POSITIONS - pos);
                         run(k, &f, pos, n, cut);
                 }
                 CHECK(memcmp(one, cut, size) == 0);
