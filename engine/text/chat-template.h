@@ -27,11 +27,15 @@
 typedef struct ChatTemplate ChatTemplate;   /* parsed; immutable */
 
 typedef struct ChatMessage {
-        const char *role;                   /* "system", "user", "assistant", "tool" */
+        const char *role;                   /* "system", "user", "assistant", "tool": these, and "developer", count as the
+                                             * template's own words; any other role is data */
         const char *content;                /* bytes; may be NULL where tool_calls is set */
         size_t content_size;
-        const char *tool_calls_json;        /* NULL, or a JSON array as the OpenAI convention has it */
+        const char *tool_calls_json;        /* NULL, or a JSON array as the OpenAI convention has it; `arguments` may be a
+                                             * text of JSON or an object, the template gets what it can use */
         const char *name;                   /* NULL, or the tool's name for role "tool" */
+        const char *tool_call_id;           /* NULL, or which call a message of role "tool" answers */
+        const char *reasoning;              /* NULL, or what an assistant thought first (`reasoning_content`) */
 } ChatMessage;
 
 typedef struct ChatContext {
@@ -40,7 +44,8 @@ typedef struct ChatContext {
         const char *tools_json;             /* NULL, or a JSON array of tool descriptions */
         bool add_generation_prompt;
         const char *bos_token, *eos_token;  /* text; "" where there is none; counted as the template's own bytes */
-        time_t now;                         /* for strftime_now */
+        time_t now;                         /* for strftime_now, in local time: where files cannot be opened later, the
+                                             * process has called tzset() before */
         const char *extra_json;             /* NULL, or a JSON object of further variables (enable_thinking, …) */
 } ChatContext;
 
