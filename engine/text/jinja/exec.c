@@ -47,7 +47,7 @@ static int scope_new(Run *r, const Env *parent, Env **ret) {
 static int capture(Run *r, const Env *parent, const Node *body, Value *ret) {
         Builder outside = r->out;
         size_t output_max = r->output_max;
-        Env *env;
+        Env *env = NULL;
 
         TRY(scope_new(r, parent, &env));
         r->out = (Builder) { .arena = &r->arena };
@@ -80,7 +80,7 @@ static int filtered(Run *r, const Env *env, const Node *n, const Seq *all, Seq *
         s->n = 0;
         s->data = all->data;
         for (size_t i = 0; i < all->n; i++) {
-                Env *scope;
+                Env *scope = NULL;
                 Value v;
                 TRY(scope_new(r, env, &scope));
                 TRY(assign(r, scope, n->a, all->items[i]));
@@ -99,7 +99,7 @@ static int exec_loop(Run *r, const Env *env, const Node *n, Value over, unsigned
         if (n->c)
                 TRY(filtered(r, env, n, items, &items));
         if (items->n == 0 && n->otherwise) {
-                Env *scope;
+                Env *scope = NULL;
                 TRY(scope_new(r, env, &scope));
                 return jinja_exec(r, scope, n->otherwise);
         }
@@ -109,7 +109,7 @@ static int exec_loop(Run *r, const Env *env, const Node *n, Value over, unsigned
                 return jinja_no_memory(r);
         *loop = (Loop) { .items = items, .depth = depth, .node = n->flag ? n : NULL, .env = env };
         for (loop->i = 0; loop->i < items->n; loop->i++) {
-                Env *turn;
+                Env *turn = NULL;
                 TRY(scope_new(r, env, &turn));
                 TRY(jinja_step(r, 0));
                 TRY(jinja_assign(r, turn, r->template->name_loop, (Value) { .kind = VALUE_LOOP, .loop = loop }));
@@ -222,7 +222,7 @@ static int bind(Run *r, Env *env, const Node *macro, const Args *args) {
 }
 
 int jinja_macro_call(Run *r, const Callable *c, const Args *args, Value *ret) {
-        Env *env;
+        Env *env = NULL;
 
         if (r->calls == CHAT_TEMPLATE_DEPTH_MAX)
                 return jinja_fail(r, -E2BIG, "calls are more than %u deep", CHAT_TEMPLATE_DEPTH_MAX);
@@ -258,7 +258,7 @@ static int exec_filter_block(Run *r, Env *env, const Node *n) {
 }
 
 static int exec_scope(Run *r, Env *env, const Node *n) {
-        Env *scope;
+        Env *scope = NULL;
         Value v;
 
         TRY(scope_new(r, env, &scope));

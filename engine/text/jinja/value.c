@@ -308,7 +308,7 @@ int jinja_value_char(Run *r, Str t, size_t from, size_t to, Value *ret) {
 }
 
 int jinja_elements(Run *r, Value v, Seq **ret) {
-        Seq *s;
+        Seq *s = NULL;
 
         switch ((ValueKind) v.kind) {
         case VALUE_SEQ:
