@@ -125,7 +125,9 @@ int jinja_format_value(Run *r, const FormatSpec *spec, Value v, Builder *out) {
 
         if (spec->width > FORMAT_WIDTH_MAX || spec->precision > FORMAT_WIDTH_MAX)
                 return jinja_fail(r, -E2BIG, "format: a width of more than %d", FORMAT_WIDTH_MAX);
-        if (is_number(v) && (spec->type ? spec->type != 's' : v.kind != VALUE_BOOL))
+        /* A bool is a word only where nothing at all is specified. */
+        bool laid_out = spec->width >= 0 || spec->precision >= 0 || spec->align || spec->sign != '-';
+        if (is_number(v) && (spec->type ? spec->type != 's' : v.kind != VALUE_BOOL || laid_out))
                 return format_number(r, spec, v, out);
         if (spec->type && spec->type != 's')
                 return jinja_fail(r, -EBADMSG, "format: '%c' needs a number, a %s given", spec->type, jinja_type_name(v));
@@ -222,6 +224,15 @@ static int percent_one(Run *r, Str t, size_t *at, PercentArgs *a, Builder *out) 
                 }
                 if (spec.width < 0)
                         spec.align = '<';
+                return jinja_format_value(r, &spec, v, out);
+        }
+        if (type == 'c' && is_integral(v) && as_int(v) >= 0 && as_int(v) <= 0x10ffff) {
+                Builder b = { .arena = &r->arena };
+                TRY(jinja_checked(r, jinja_add_rune(&b, (uint32_t) as_int(v), v.data)));
+                TRY(jinja_value_str(r, jinja_built(&b), &v));
+        }
+        if (type == 'c' && is_str(v) && jinja_chars(*v.str) == 1) {
+                spec.type = 's';
                 return jinja_format_value(r, &spec, v, out);
         }
         if (!type || !strchr("diuxXoeEfFgG", type) || !is_number(v))

@@ -100,6 +100,8 @@ static char sign_at(const Lexer *l, size_t at) {
 
 static int lex_comment(Lexer *l) {
         const char *end = memmem(l->source.s + l->at, l->source.n - l->at, "#}", 2);
+        if (l->at == l->source.n)
+                return 0;       /* Jinja misses an end only where something follows */
         if (!end)
                 return fail(l, "comment without end");
         size_t at = (size_t) (end - l->source.s);
@@ -141,7 +143,7 @@ static int lex_raw(Lexer *l) {
                 move_to(l, end);
                 return 0;
         }
-        return fail(l, "raw block without end");
+        return l->at == l->source.n ? 0 : fail(l, "raw block without end");
 }
 
 static int hex_digits(const char *s, size_t n, size_t want, uint32_t *ret) {

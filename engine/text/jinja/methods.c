@@ -46,7 +46,7 @@ static int split_blanks(Run *r, Str t, int64_t max, SeqBuilder *out) {
                 if (i == t.n)
                         return 0;
                 if (max-- == 0)
-                        return jinja_seq_add_str(r, out, jinja_strip(jinja_part(t, i, t.n), STRIP_RIGHT, NULL));
+                        return jinja_seq_add_str(r, out, jinja_part(t, i, t.n));
                 size_t from = i;
                 while (i < t.n && !space_at(t, i))
                         i += jinja_char(t, i, NULL);
@@ -61,7 +61,7 @@ static int rsplit_blanks(Run *r, Str t, int64_t max, SeqBuilder *out) {
                 if (end == 0)
                         return 0;
                 if (max-- == 0)
-                        return jinja_seq_add_str(r, out, jinja_strip(jinja_part(t, 0, end), STRIP_LEFT, NULL));
+                        return jinja_seq_add_str(r, out, jinja_part(t, 0, end));
                 size_t from = end;
                 while (from > 0 && !space_at(t, from - jinja_char_before(t, from)))
                         from -= jinja_char_before(t, from);

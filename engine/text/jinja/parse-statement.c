@@ -148,6 +148,8 @@ static int parse_for(Parser *p, Node **ret) {
 
         TRY(jinja_node(p, NODE_FOR, &n));
         TRY(jinja_parse_target(p, false, "in", &n->a));
+        if (n->a->kind == NODE_NAME && n->a->name == p->template->name_loop)
+                return jinja_parse_fail(p, "loop variable of another name than 'loop'");
         if (!jinja_skip_name(p, "in"))
                 return jinja_parse_fail(p, "'in'");
         TRY(jinja_parse_tuple(p, false, "recursive", &n->b));
