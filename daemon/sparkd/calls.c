@@ -93,7 +93,9 @@ void calls_give(User *u) {
 void calls_lost(User *u, const char *name, const char *text) {
         LIST_FOREACH(&u->calls, l) {
                 Call *c = LIST_OBJECT(l, Call, link);
-                if (name)
+                if (c->kind == CALL_VERIFY)
+                        call_answer_verify(c, "");
+                else if (name)
                         call_fail(c, name, text);
                 else if (c->given)
                         call_fail(c, SPARK_ERROR_WORKER_LOST, "The worker was lost; the call may be made again");

@@ -150,6 +150,8 @@ static void client_stalled(Client *c) {
         }
 }
 
+static void client_ping(Client *c);
+
 static int on_pong(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         Client *c = userdata;
 
@@ -165,25 +167,17 @@ static int on_pong(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
                 LIST_FOREACH(&c->sessions, l)
                         if (LIST_OBJECT(l, Session, link)->turn)
                                 turn_flush(LIST_OBJECT(l, Session, link)->turn);
+                client_ping(c);
         }
         c->pinned = false;
         client_settle(c);
         return 0;
 }
 
-size_t client_window(const Client *c) {
-        uint64_t queued = 0;
-
-        if (sd_bus_get_n_queued_write(c->user->manager->bus, &queued) >= 0 && queued >= OUTGOING_MESSAGES_MAX)
-                return 0;
-        return c->n_unread < DELTA_WINDOW_BYTES ? DELTA_WINDOW_BYTES - c->n_unread : 0;
-}
-
-void client_sent(Client *c, size_t n) {
+static void client_ping(Client *c) {
         sd_bus_message *m = NULL;
         int r;
 
-        c->n_unread += n;
         if (c->ping || c->n_unread < PING_FROM_BYTES)
                 return;
         r = sd_bus_message_new_method_call(c->user->manager->bus, &m, c->name, "/", "org.freedesktop.DBus.Peer", "Ping");
@@ -196,4 +190,17 @@ void client_sent(Client *c, size_t n) {
         else
                 log_warning("Cannot ask whether %s reads: %s, ignoring", c->name, strerror(-r));
         sd_bus_message_unref(m);
+}
+
+size_t client_window(const Client *c) {
+        uint64_t queued = 0;
+
+        if (sd_bus_get_n_queued_write(c->user->manager->bus, &queued) >= 0 && queued >= OUTGOING_MESSAGES_MAX)
+                return 0;
+        return c->n_unread < DELTA_WINDOW_BYTES ? DELTA_WINDOW_BYTES - c->n_unread : 0;
+}
+
+void client_sent(Client *c, size_t n) {
+        c->n_unread += n;
+        client_ping(c);
 }

@@ -7,6 +7,14 @@
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/session.h"
 
+/* Before the bus closes: everybody is told how what they wait for ends. */
+static int on_leave(sd_event_source *s, void *userdata) {
+        Manager *m = userdata;
+        LIST_FOREACH(&m->users, l)
+                user_stop(LIST_OBJECT(l, User, link));
+        return 0;
+}
+
 int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof *m);
         int r;
@@ -23,7 +31,11 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         r = digest_key_random(&m->key);
         if (r < 0)
                 return r;
-        r = root_add(m);
+        r = sd_event_add_exit(event, &m->exit, on_leave, m);
+        if (r >= 0)
+                r = sd_event_source_set_priority(m->exit, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r >= 0)
+                r = root_add(m);
         if (r < 0)
                 return r;
         r = session_object_add(m);
@@ -36,8 +48,7 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
 Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
-        LIST_FOREACH(&m->users, l)
-                user_stop(LIST_OBJECT(l, User, link));
+        sd_event_source_disable_unref(m->exit);
         LIST_FOREACH(&m->clients, l)
                 client_free(LIST_OBJECT(l, Client, link));
         LIST_FOREACH(&m->users, l)

@@ -39,6 +39,7 @@ typedef struct Turn Turn;
 
 struct Manager {
         sd_event *event;
+        sd_event_source *exit;
         sd_bus *bus;
         bool user_mode;                    /* on the session bus, for one user */
         Config config;
@@ -130,6 +131,7 @@ Client *client_free(Client *c);
 
 /* Bytes that may still be sent to it now. */
 size_t client_window(const Client *c);
+/* So much more was sent; asks whether it reads, where it is time to. */
 void client_sent(Client *c, size_t n);
 
 /* ---- calls.c: method calls that wait for the worker ---- */

@@ -206,6 +206,7 @@ void turn_flush(Turn *t) {
                 size_t n = text_cut(t->reply + t->n_sent, left, client_window(s->client));
                 if (n == 0) {
                         /* The client's answer brings us back here, or our own queue has to run off. */
+                        client_sent(s->client, 0);
                         if (!s->client->ping)
                                 turn_flush_later(t, now + DELTA_INTERVAL_USEC);
                         return;
@@ -304,7 +305,7 @@ static int turn_give(Turn *t) {
                 return r;
         t->given_usec = manager_now(u->manager);
         r = worker_respond(u->worker, s->number, t->request, s->app->id, s->priority == QUEUE_BACKGROUND ? WIRE_RESPOND_BACKGROUND : 0,
-                           &t->generation, json, size);
+                           &t->generation, json, size, &t->receipt);
         if (r >= 0)
                 s->generation_of_worker = worker_generation(u->worker);
         return r;
@@ -388,10 +389,28 @@ void turns_finished(User *u, const WorkerFinished *f) {
         turns_schedule(u);
 }
 
+/* The worker was dead already when it was given this, and nobody knew: that is nobody's reply under way. Once. */
+static bool turn_give_back(Turn *t) {
+        Session *s = t->session;
+        User *u = s->user;
+
+        if (t->cancelled || t->given_back || worker_has_read(u->worker, t->receipt))
+                return false;
+        t->given_back = true;
+        t->state = TURN_WAITING;
+        list_remove(&t->link);
+        u->n_running--;
+        queue_push(&u->queue, &s->app->lane, s->priority, &t->link);
+        user_watch_waiting(u);
+        return true;
+}
+
 void turns_lost(User *u) {
         LIST_FOREACH(&u->turns, l) {
                 Turn *t = LIST_OBJECT(l, Turn, link);
                 if (t->state != TURN_RUNNING)
+                        continue;
+                if (turn_give_back(t))
                         continue;
                 penalties_charge(&u->manager->penalties, &t->penalty);
                 if (t->cancelled)

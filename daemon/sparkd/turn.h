@@ -24,6 +24,8 @@ struct Turn {
         IgnoredKeys ignored;
         PenaltyKey penalty;
         size_t n_before;                   /* messages before it */
+        uint64_t receipt;                  /* of the worker, once RUNNING */
+        bool given_back;                   /* a worker died before it had read this: it waits a second time */
         char *reply;
         size_t reply_size, n_sent;
         uint64_t called_usec, given_usec, first_usec, sent_usec;

@@ -25,7 +25,7 @@ struct Worker {
         sd_event_source *io, *tick, *restart, *idle;
         Backoff backoff;
         uint32_t n_lost, n_load_lost;
-        uint64_t started_usec, pong_usec, ping;
+        uint64_t started_usec, pong_usec, ping, pong;
 
         const char *problem_reason;        /* a literal; NULL: none yet */
         char problem_text[PROBLEM_MAX];

@@ -3,12 +3,14 @@
  * table; what a message means in the state at hand is checked here, by a table again. */
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/worker-internal.h"
 
 #define REPEAT_WINDOW 64u
+#define THREADS_MAX 64             /* the engine's own bound */
 
 static int keep_string(char **s, const WireField *f) {
         if (!text_valid(f->s.data, f->s.size))
@@ -26,6 +28,17 @@ static uint32_t kv_type(const char *name) {
         return strcmp(name, "q8") == 0 ? 2 : strcmp(name, "f32") == 0 ? 0 : 1;
 }
 
+/* As many threads as CPUs that sparkd may run on, where nobody said. */
+static uint32_t n_threads(const Config *c) {
+        cpu_set_t cpus;
+
+        if (c->threads > 0)
+                return c->threads;
+        if (sched_getaffinity(0, sizeof cpus, &cpus) < 0)
+                return 1;
+        return (uint32_t) MIN(CPU_COUNT(&cpus), THREADS_MAX);
+}
+
 static int on_hello(Worker *w, const WireMessage *m) {
         const Config *c = w->config;
         int r;
@@ -35,7 +48,7 @@ static int on_hello(Worker *w, const WireMessage *m) {
         r = keep_string(&w->build, m->fields + 1);
         if (r < 0)
                 return r;
-        r = wire_send(w->conn, WIRE_LOAD, w->model_fds, w->n_model_fds, WIRE_VERSION, c->threads, c->context, c->kv_bytes,
+        r = wire_send(w->conn, WIRE_LOAD, w->model_fds, w->n_model_fds, WIRE_VERSION, n_threads(c), c->context, c->kv_bytes,
                       c->kernels, strlen(c->kernels), kv_type(c->kv_type));
         worker_close_model(w);
         if (r < 0)
@@ -97,6 +110,7 @@ static int on_counted(Worker *w, const WireMessage *m) {
 static int on_pong(Worker *w, const WireMessage *m) {
         if (m->fields[0].t > w->ping)
                 return -EBADMSG;
+        w->pong = m->fields[0].t;
         return sd_event_now(w->event, CLOCK_MONOTONIC, &w->pong_usec);
 }
 
@@ -142,11 +156,20 @@ static int sent(Worker *w, int r) {
 }
 
 int worker_respond(Worker *w, uint64_t session, uint64_t request, uint64_t domain, uint64_t flags,
-                   const Generation *g, const char *transcript, size_t size) {
+                   const Generation *g, const char *transcript, size_t size, uint64_t *ret_receipt) {
         if (w->state != WORKER_READY)
                 return -ENOTCONN;
-        return sent(w, wire_send(w->conn, WIRE_RESPOND, NULL, 0, session, request, domain, flags, g->max_tokens, transcript, size,
-                                 g->temperature, g->top_p, g->min_p, g->repeat_penalty, g->top_k, REPEAT_WINDOW, g->seed));
+        int r = wire_send(w->conn, WIRE_RESPOND, NULL, 0, session, request, domain, flags, g->max_tokens, transcript, size,
+                          g->temperature, g->top_p, g->min_p, g->repeat_penalty, g->top_k, REPEAT_WINDOW, g->seed);
+        if (r >= 0)
+                r = wire_send(w->conn, WIRE_PING, NULL, 0, ++w->ping);
+        if (r >= 0)
+                *ret_receipt = w->ping;
+        return sent(w, r);
+}
+
+bool worker_has_read(const Worker *w, uint64_t receipt) {
+        return w->pong >= receipt;
 }
 
 int worker_cancel(Worker *w, uint64_t request) {

@@ -82,7 +82,9 @@ void worker_touch(Worker *w);
 
 /* Requests; of a READY worker. -ENOTCONN otherwise; -ENOBUFS: its backlog is full. */
 int worker_respond(Worker *w, uint64_t session, uint64_t request, uint64_t domain, uint64_t flags,
-                   const Generation *g, const char *transcript, size_t size);
+                   const Generation *g, const char *transcript, size_t size, uint64_t *ret_receipt);
+/* Whether the worker has shown to have read the request of that receipt. */
+bool worker_has_read(const Worker *w, uint64_t receipt);
 int worker_cancel(Worker *w, uint64_t request);
 int worker_forget(Worker *w, uint64_t session);
 int worker_fork(Worker *w, uint64_t session, uint64_t new_session);

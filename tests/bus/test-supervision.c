@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A worker that dies or hangs, at every moment: the reply under way fails, the session goes on, the next turn answers
+ * as if nothing had happened. Runs on the default model, and with a watchdog of seconds. */
+
+#include <signal.h>
+
+#include "tests/bus/client.h"
+#include "tests/test.h"
+
+#define WORKER_LOST "org.spark.Assistant.Error.WorkerLost"
+#define REFUSED "org.spark.Assistant.Error.Refused"
+
+static TestClient client;
+
+static void kill_worker(int sig) {
+        pid_t pid = worker_pid(&client, NULL);
+        CHECK(pid > 0);
+        CHECK_INT(kill(pid, sig), 0);
+}
+
+static void check_lost(const Reply *r) {
+        CHECK_STR(r->reason, "error");
+        CHECK_STR(r->error, WORKER_LOST);
+}
+
+static void check_said(const Reply *r) {
+        if (strcmp(r->reason, "error") == 0)
+                printf("# %s: %s\n", r->error, r->message);
+        CHECK(strcmp(r->reason, "length") == 0 || strcmp(r->reason, "stop") == 0);
+        CHECK(r->size > 0);
+}
+
+/* What two turns say when nothing happens: the measure for the others. */
+static char *expected[2];
+static const char *const questions[2] = { "Name three colours.", "And one more?" };
+
+static void test_undisturbed(void) {
+        char path[PATH_SIZE];
+        session_open(&client, 16, path);
+        for (size_t i = 0; i < 2; i++) {
+                Reply *r = client_finish(&client, path, session_respond(&client, path, questions[i]));
+                check_said(r);
+                expected[i] = strdup(r->text);
+        }
+}
+
+static void check_second_turn(const char *path) {
+        Reply *r = client_finish(&client, path, session_respond(&client, path, questions[1]));
+        check_said(r);
+        CHECK(expected[1]);
+        CHECK_STR(r->text, expected[1]);
+}
+
+static void test_killed_between_turns(void) {
+        char path[PATH_SIZE];
+        session_open(&client, 16, path);
+        Reply *r = client_finish(&client, path, session_respond(&client, path, questions[0]));
+        CHECK_STR(r->text, expected[0]);
+        kill_worker(SIGKILL);
+        check_second_turn(path);
+}
+
+static void test_killed_while_loading(void) {
+        char path[PATH_SIZE], state[32] = "";
+        session_open(&client, 16, path);
+        Reply *r = client_finish(&client, path, session_respond(&client, path, questions[0]));
+        CHECK_STR(r->text, expected[0]);
+
+        /* The second turn waits for a new worker, and that one dies before it is ready. */
+        kill_worker(SIGKILL);
+        uint64_t turn = session_respond(&client, path, questions[1]);
+        pid_t pid = 0;
+        for (int i = 0; i < 20000 && (pid == 0 || strcmp(state, "loading") != 0); i++)
+                pid = worker_pid(&client, state);
+        CHECK_STR(state, "loading");
+        CHECK_INT(kill(pid, SIGKILL), 0);
+        r = client_finish(&client, path, turn);
+        check_said(r);
+        CHECK_STR(r->text, expected[1]);
+}
+
+static void test_killed_in_prefill(void) {
+        char path[PATH_SIZE];
+        _cleanup_free_ char *text = long_prompt(1200, 1);
+        session_open(&client, 16, path);
+        Reply *r = client_finish(&client, path, session_respond(&client, path, questions[0]));
+        CHECK_STR(r->text, expected[0]);
+
+        uint64_t turn = session_respond(&client, path, text);
+        usleep(50000);
+        kill_worker(SIGKILL);
+        r = client_finish(&client, path, turn);
+        CHECK_INT(r->n_deltas, 0);
+        check_lost(r);
+        check_second_turn(path);        /* what failed left nothing behind */
+}
+
+static void lose_in_decode(int sig) {
+        char path[PATH_SIZE], other[PATH_SIZE];
+        session_open(&client, 16, path);
+        session_open(&client, 400, other);
+        Reply *r = client_finish(&client, path, session_respond(&client, path, questions[0]));
+        CHECK_STR(r->text, expected[0]);
+
+        uint64_t turn = session_respond(&client, other, "Write a long story about the sea.");
+        r = client_first_text(&client, other, turn);
+        kill_worker(sig);
+        check_lost(client_finish(&client, other, turn));
+        check_second_turn(path);
+}
+
+static void test_killed_in_decode(void) {
+        lose_in_decode(SIGKILL);
+}
+
+/* Stopped, not dead: only the watchdog can know. */
+static void test_hung(void) {
+        lose_in_decode(SIGSTOP);
+}
+
+static void test_poison(void) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        char path[PATH_SIZE];
+        session_open(&client, 400, path);
+        for (int i = 0; i < 3; i++) {
+                uint64_t turn = session_respond(&client, path, "Poison.");
+                client_first_text(&client, path, turn);
+                kill_worker(SIGKILL);
+                check_lost(client_finish(&client, path, turn));
+        }
+        CHECK(session_try(&client, path, "Poison.", &error) < 0);
+        CHECK_STR(error.name, REFUSED);
+
+        /* Another input of the same application is not refused, and clears nothing. */
+        char second[PATH_SIZE];
+        session_open(&client, 8, second);
+        check_said(client_finish(&client, second, session_respond(&client, second, questions[0])));
+        sd_bus_error_free(&error);
+        CHECK(session_try(&client, path, "Poison.", &error) < 0);
+        CHECK_STR(error.name, REFUSED);
+}
+
+static void test_connect(void) {
+        client_init(&client);
+}
+
+TEST_MAIN({ "connect", test_connect }, { "undisturbed", test_undisturbed }, { "killed between turns", test_killed_between_turns },
+          { "killed while loading", test_killed_while_loading }, { "killed in prefill", test_killed_in_prefill },
+          { "killed in decode", test_killed_in_decode }, { "hung", test_hung }, { "poison", test_poison })
