@@ -316,11 +316,11 @@ static double figure(const Turn *t, const char *key) {
 }
 
 void turn_print_stats(const Turn *t) {
-        fprintf(stderr, "%s[%.0f tokens after %.0f of prompt (%.0f kept from before); first after %.0f ms, then %.1f a second%s]%s\n",
-                terminal_style(stderr, STYLE_DIM), figure(t, "generated-tokens"), figure(t, "prompt-tokens"),
-                figure(t, "cached-tokens"), figure(t, "first-token-ms"), figure(t, "tokens-per-second"),
-                t->reason && strcmp(t->reason, "cancelled") == 0 ? "; cancelled" :
-                t->reason && strcmp(t->reason, "length") == 0 ? "; cut off at its limit" : "",
+        const char *end = t->reason && strcmp(t->reason, "cancelled") == 0 ? ", cancelled" :
+                t->reason && strcmp(t->reason, "length") == 0 ? ", cut off at its limit" : "";
+        fprintf(stderr, "%s[time to first token %.0f ms, %.1f tokens/s; %.0f tokens%s; prompt of %.0f, %.0f of them kept]%s\n",
+                terminal_style(stderr, STYLE_DIM), figure(t, "first-token-ms"), figure(t, "tokens-per-second"),
+                figure(t, "generated-tokens"), end, figure(t, "prompt-tokens"), figure(t, "cached-tokens"),
                 terminal_style(stderr, STYLE_NORMAL));
 }
 
