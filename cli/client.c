@@ -117,6 +117,12 @@ int client_error_named(const Context *context, const char *doing, const char *na
                 print_json(json_pack("{s:s, s:s}", "error", name, "message", message ?: ""));
         if (words)
                 return complain(code, "%s: %s", words, message ?: tail);
+        /* Its first word is the reason, for programs; the rest says the same to people. */
+        if (code == EXIT_UNAVAILABLE && message) {
+                size_t n = strspn(message, "abcdefghijklmnopqrstuvwxyz-");
+                if (strncmp(message + n, ": ", 2) == 0)
+                        message += n + 2;
+        }
         return complain(code, "Cannot %s: %s", doing, message && message[0] ? message : tail);
 }
 

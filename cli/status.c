@@ -59,10 +59,10 @@ static void print_status(const Client *c, const json_t *properties, const json_t
         print_line("Model", model[0] ? model : "none", STYLE_BOLD);
         print_line("Availability", state, good ? STYLE_GOOD : STYLE_BAD);
         const json_t *details = json_object_get(availability, "details");
-        if (text_of(details, "message")[0])
-                print_line("", text_of(details, "message"), STYLE_NORMAL);
         if (text_of(details, "command")[0])
                 print_line("To do", text_of(details, "command"), STYLE_BOLD);
+        else if (text_of(details, "message")[0])
+                print_line("Because", text_of(details, "message"), STYLE_NORMAL);
         print_line("Worker", text_of(properties, "State"), STYLE_NORMAL);
         json_int_t context = json_integer_value(json_object_get(properties, "ContextSize"));
         if (context > 0) {
