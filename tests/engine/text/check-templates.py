@@ -54,7 +54,7 @@ def record(folder):
 def ours(run, source):
     requests = [json.dumps({**case, "template": source}) for _, case in template_conversations.cases()]
     out = subprocess.run([run], input="\n".join(requests) + "\n", capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in out.splitlines()]
+    return [json.loads(line) for line in out.split("\n") if line]
 
 
 def compare(run, get):
