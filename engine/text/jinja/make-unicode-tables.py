@@ -46,7 +46,7 @@ def print_rows(rows, per_line):
 def print_ranges(name, holds):
     rows = ranges(holds)
     print(f"const UnicodeRange unicode_{name}[] = {{")
-    print_rows([f"{{ {a:#x}, {b:#x} }}," for a, b in rows], 6)
+    print_rows([f"{{ {a:#x}, {b:#x} }}," for a, b in rows], 7)
     print(f"}};\nconst size_t n_unicode_{name} = {len(rows)};\n")
 
 

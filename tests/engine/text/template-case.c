@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "template-case.h"
+#include "tests/engine/text/template-case.h"
 
 static const char *dump(const json_t *v, char **store) {
         return v && !json_is_null(v) ? (*store = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY)) : NULL;

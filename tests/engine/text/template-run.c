@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "template-case.h"
+#include "tests/engine/text/template-case.h"
 
 int main(void) {
         _cleanup_free_ char *line = NULL;

@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #include "engine/text/chat-template.h"
-#include "template-case.h"
+#include "tests/engine/text/template-case.h"
 #include "tests/test.h"
 
 static const char *error_kind(int r) {
