@@ -4,8 +4,8 @@
  * lowest rank merges until none is left. Merges are kept as pairs of ids, so that merging never touches text; pairs
  * wait in a heap, so that a word of n bytes costs O(n log n).
  *
- * A byte that the vocabulary has no token for is left out, as the field does: the file's "unknown" token is no way
- * out, for in vocabularies of this kind it is often the one that ends a text. */
+ * A byte that the vocabulary has no token for is left out, and its neighbours may merge, as the Hugging Face tokenizers
+ * have it: the file's "unknown" token is no way out, for in such vocabularies it is often the one that ends a text. */
 
 #include <errno.h>
 #include <string.h>
@@ -130,7 +130,7 @@ static int bpe_load(Tokenizer *t, const Gguf *g, EngineError *reterr) {
 }
 
 typedef struct Symbol {
-        uint32_t id;                    /* VOCAB_NONE: merged into the one before, or a byte without a token */
+        uint32_t id;                    /* VOCAB_NONE: merged into the one before */
         uint32_t previous, next;        /* or END */
 } Symbol;
 
@@ -162,10 +162,18 @@ static int merge_word(Encoding *e, const char *word, size_t n) {
                 e->allocated = allocated;
         }
         Symbol *symbols = e->symbols;
-        for (uint32_t i = 0; i < n; i++)
-                symbols[i] = (Symbol) { .id = v->bytes[(uint8_t) word[i]], .previous = i == 0 ? END : i - 1,
-                                        .next = i + 1 == n ? END : i + 1 };
-        for (uint32_t i = 0; i + 1 < n; i++)
+        uint32_t n_symbols = 0;
+        for (size_t i = 0; i < n; i++) {
+                uint32_t id = v->bytes[(uint8_t) word[i]];
+                if (id == VOCAB_NONE)
+                        continue;
+                symbols[n_symbols] = (Symbol) { .id = id, .previous = n_symbols == 0 ? END : n_symbols - 1, .next = n_symbols + 1 };
+                n_symbols++;
+        }
+        if (n_symbols == 0)
+                return 0;
+        symbols[n_symbols - 1].next = END;
+        for (uint32_t i = 0; i + 1 < n_symbols; i++)
                 if ((r = consider(e, i, i + 1)) < 0)
                         return r;
 
@@ -189,7 +197,7 @@ static int merge_word(Encoding *e, const char *word, size_t n) {
         }
 
         for (uint32_t i = 0; i != END; i = symbols[i].next)
-                if (symbols[i].id != VOCAB_NONE && (r = token_list_append(e->list, &symbols[i].id, 1)) < 0)
+                if ((r = token_list_append(e->list, &symbols[i].id, 1)) < 0)
                         return r;
         return 0;
 }
@@ -211,7 +219,7 @@ static int encode_word(void *userdata, const char *word, size_t n) {
         return 0;
 }
 
-static int bpe_encode(const Tokenizer *t, const char *text, size_t n, bool start, TokenList *list) {
+static int bpe_encode(const Tokenizer *t, const char *text, size_t n, TokenList *list) {
         const Bpe *b = t->state;
         Encoding e = { .t = t, .list = list };
 

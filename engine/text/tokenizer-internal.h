@@ -23,11 +23,11 @@ typedef struct TokenizerAlgorithm {
 
         int (*load)(Tokenizer *t, const Gguf *g, EngineError *reterr);  /* sets t->state */
         void (*free)(void *state);
-        /* `start`: nothing, or a control token, stands before text. n > 0. */
-        int (*encode)(const Tokenizer *t, const char *text, size_t n, bool start, TokenList *list);
+        /* All of what stands between two control tokens, or the text's ends. n > 0. */
+        int (*encode)(const Tokenizer *t, const char *text, size_t n, TokenList *list);
 } TokenizerAlgorithm;
 
-extern const TokenizerAlgorithm bpe_algorithm;
+extern const TokenizerAlgorithm bpe_algorithm, sentencepiece_algorithm, wordpiece_algorithm;
 
 struct Tokenizer {
         const TokenizerAlgorithm *algorithm;

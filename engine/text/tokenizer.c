@@ -18,6 +18,8 @@
 
 static const TokenizerAlgorithm *const algorithms[] = {
         &bpe_algorithm,
+        &sentencepiece_algorithm,
+        &wordpiece_algorithm,
 };
 
 /* Texts by which a model ends a reply, found in files that do not name all of them by key. The second field: only where
@@ -189,7 +191,6 @@ static uint32_t match_special(const Tokenizer *t, const char *text, size_t n, co
 
 static int encode(const Tokenizer *t, const char *text, size_t n, const uint8_t *data, bool all_data, TokenList *list) {
         size_t n_before = list->n, from = 0;
-        bool start = true;
         int r = 0;
 
         if (n > TOKENIZER_TEXT_MAX)
@@ -200,14 +201,13 @@ static int encode(const Tokenizer *t, const char *text, size_t n, const uint8_t 
                         at++;
                         continue;
                 }
-                if (at > from && (r = t->algorithm->encode(t, text + from, at - from, start, list)) < 0)
+                if (at > from && (r = t->algorithm->encode(t, text + from, at - from, list)) < 0)
                         goto fail;
                 if ((r = token_list_append(list, &id, 1)) < 0)
                         goto fail;
-                start = true;
                 from = at += t->vocab.tokens[id].text_size;
         }
-        if (n > from && (r = t->algorithm->encode(t, text + from, n - from, start, list)) < 0)
+        if (n > from && (r = t->algorithm->encode(t, text + from, n - from, list)) < 0)
                 goto fail;
         return 0;
 fail:

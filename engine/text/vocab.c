@@ -255,6 +255,19 @@ static int load_scores(Vocab *v, const Gguf *g, EngineError *reterr) {
         return 0;
 }
 
+/* Not by the index, which would find a control token of the same text where that has a lower id. */
+static void find_byte_level(Vocab *v) {
+        for (uint32_t id = 0; id < v->n; id++) {
+                const VocabToken *token = v->tokens + id;
+                const char *piece = v->arena + token->piece;
+                char text[2];
+                if (token->type == TOKEN_NORMAL && token->piece_size == 1 && v->bytes[(uint8_t) *piece] == VOCAB_NONE &&
+                    vocab_byte_level(piece, 1, text) == token->text_size &&
+                    memcmp(text, v->arena + token->text, token->text_size) == 0)
+                        v->bytes[(uint8_t) *piece] = id;
+        }
+}
+
 int vocab_load(Vocab *v, const Gguf *g, VocabForm form, bool with_scores, EngineError *reterr) {
         _cleanup_free_ GgufString *texts = NULL;
 
@@ -284,13 +297,7 @@ int vocab_load(Vocab *v, const Gguf *g, VocabForm form, bool with_scores, Engine
                 v->powers[i] = v->powers[i - 1] * HASH_BASE;
 
         if (form == VOCAB_BYTE_LEVEL)
-                for (unsigned b = 0; b < 256; b++) {
-                        char text[2];
-                        size_t n = vocab_byte_level(&(char) { (char) b }, 1, text);
-                        uint32_t id = vocab_find(v, text, n, vocab_hash(text, n));
-                        if (id != VOCAB_NONE && vocab_is_plain(v, id))
-                                v->bytes[b] = id;
-                }
+                find_byte_level(v);
         return 0;
 }
 
