@@ -27,7 +27,7 @@ typedef struct TokenizerAlgorithm {
         int (*encode)(const Tokenizer *t, const char *text, size_t n, TokenList *list);
 } TokenizerAlgorithm;
 
-extern const TokenizerAlgorithm bpe_algorithm, sentencepiece_algorithm, wordpiece_algorithm;
+extern const TokenizerAlgorithm bpe_algorithm, sentencepiece_algorithm, unigram_algorithm, wordpiece_algorithm;
 
 struct Tokenizer {
         const TokenizerAlgorithm *algorithm;

@@ -19,6 +19,7 @@
 static const TokenizerAlgorithm *const algorithms[] = {
         &bpe_algorithm,
         &sentencepiece_algorithm,
+        &unigram_algorithm,
         &wordpiece_algorithm,
 };
 

@@ -3,7 +3,8 @@
 
 /* Text to token ids and back, as the model's own file says: byte-level BPE (tokenizer.ggml.model "gpt2", with the
  * pre-tokenizer rule that tokenizer.ggml.pre names, run by PCRE2 without JIT), SentencePiece BPE ("llama", with byte
- * fall-back), WordPiece ("bert"). Immutable once built, and independent of the Gguf; safe to use from several threads.
+ * fall-back), SentencePiece unigram ("t5"), WordPiece ("bert"). Immutable once built, and independent of the Gguf; safe to
+ * use from several threads.
  *
  * Control tokens (types control, unknown and user-defined) are found only where the caller allows it: text that came
  * from a person, an app, a page or a tool can never become `<|im_start|>`. User-defined runs of white space, which some

@@ -260,6 +260,10 @@ static void test_wordpiece(void) {
         check_made_up("wordpiece-cased", "old-strings.txt");
 }
 
+static void test_unigram(void) {
+        check_made_up("unigram", "strings.txt");
+}
+
 TEST_MAIN(
         { "llama.cpp, SmolLM2", test_llama_cpp_smollm },
         { "llama.cpp, Gemma 3", test_llama_cpp_gemma },
@@ -275,4 +279,5 @@ TEST_MAIN(
         { "Hugging Face, rule tekken", test_tekken },
         { "Hugging Face, rule deepseek-v3", test_deepseek },
         { "Hugging Face, Gemma 3", test_gemma },
-        { "Hugging Face, WordPiece", test_wordpiece })
+        { "Hugging Face, WordPiece", test_wordpiece },
+        { "Hugging Face, unigram", test_unigram })

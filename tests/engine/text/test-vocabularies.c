@@ -3,6 +3,8 @@
 /* Every algorithm on vocabularies small enough to be read: what merges, in which order, what falls back to what, what
  * text can never become; and vocabularies that are broken. Expected ids were worked out by hand. */
 
+#include "engine/format/gguf-writer.h"
+#include "engine/text/charsmap.h"
 #include "engine/text/tokenizer.h"
 #include "tests/engine/text/vocabulary.h"
 #include "tests/test.h"
@@ -124,6 +126,96 @@ static void test_sentencepiece_never_control(void) {
         check_ids(&f, false, "ee", "1 1");              /* unused */
 }
 
+/* ---- unigram ---- */
+
+#define T5 "M t5\nT 3 0 <pad>\nT 3 0 </s>\nT 2 0 <unk>\nT 1 -1 ▁\nT 1 -2 a\nT 1 -2 b\nT 1 -3 ab\nT 1 -2.5 ▁a\nT 1 -2 ▁ab\n"
+
+static void test_unigram(void) {
+        _cleanup_(done) Fixture f = {};
+        load_good(&f, T5);
+        check_ids(&f, false, "ab", "8");                /* as if " ab" */
+        check_ids(&f, false, "  ab   ab ", "8 8");      /* runs of spaces are one, at the end none */
+        check_ids(&f, false, "aab", "7 6");             /* -5.5, before -6.5 of "▁a a b" */
+        check_ids(&f, false, "axya", "7 2 4");          /* one unknown for a run */
+        check_ids(&f, false, "a</s>b", "7 1 3 5");
+        check_ids(&f, true, "</s>", "3 2");
+        check_ids(&f, false, "   ", "");
+        check_ids(&f, false, "\xff", "3 2");
+        CHECK(tokenizer_adds_eos(f.tokenizer) && !tokenizer_adds_bos(f.tokenizer));
+
+        _cleanup_(done) Fixture g = {};
+        load_good(&g, T5 "H\nB add_space_prefix 0\nB remove_extra_whitespaces 0\n");
+        check_ids(&g, false, "  ab", "3 8");
+        check_ids(&g, false, "é", "204 178");
+}
+
+/* "A" becomes "b", "AB" nothing; in the map of a real file the layout is the same. */
+static void make_charsmap(uint32_t *bytes, size_t *ret_n) {
+        uint32_t units[0x200] = { [0] = 0x100u << 10 };
+        units[0x100 ^ 'A'] = 'A' | 1u << 8 | 2u << 10;
+        units[0x100 ^ 'A' ^ 2] = 1u << 31;                              /* a leaf: text at 0 */
+        units[0x100 ^ 'A' ^ 2 ^ 'B'] = 'B' | 1u << 8 | 4u << 10;
+        units[0x100 ^ 'A' ^ 2 ^ 'B' ^ 4] = 1u << 31 | 2;                /* text at 2 */
+        static const char texts[] = "b\0";
+        size_t n = 0;
+        for (unsigned i = 0; i < 4; i++)
+                bytes[n++] = (uint8_t) (sizeof units >> 8 * i);
+        for (size_t u = 0; u < ELEMENTSOF(units); u++)
+                for (unsigned i = 0; i < 4; i++)
+                        bytes[n++] = (uint8_t) (units[u] >> 8 * i);
+        for (size_t i = 0; i < sizeof texts; i++)
+                bytes[n++] = (uint8_t) texts[i];
+        *ret_n = n;
+}
+
+static int load_charsmap(const uint32_t *bytes, size_t n, Charsmap *ret) {
+        _cleanup_(gguf_writer_freep) GgufWriter *w = NULL;
+        _cleanup_(gguf_freep) Gguf *g = NULL;
+        _cleanup_free_ void *file = NULL;
+        size_t size;
+        EngineError e = {};
+        CHECK_INT(gguf_writer_new(&w), 0);
+        gguf_writer_u32s(w, "tokenizer.ggml.precompiled_charsmap", bytes, n);
+        CHECK_INT(gguf_writer_to_memory(w, &file, &size), 0);
+        CHECK_INT(gguf_new(&(GgufPart) { file, size }, 1, &g, &e), 0);
+        return charsmap_load(ret, g, &e);
+}
+
+static void test_charsmap(void) {
+        _cleanup_(charsmap_done) Charsmap c = {};
+        uint32_t bytes[4096];
+        size_t n, size;
+        const char *with;
+        make_charsmap(bytes, &n);
+        CHECK_INT(load_charsmap(bytes, n, &c), 0);
+        CHECK_INT(charsmap_replace(&c, "AC", 2, &with, &size), 1);
+        CHECK(size == 1 && with[0] == 'b');
+        CHECK_INT(charsmap_replace(&c, "ABC", 3, &with, &size), 2);
+        CHECK_INT(size, 0);
+        CHECK_INT(charsmap_replace(&c, "éx", 3, &with, &size), 2);
+        CHECK(size == 2 && memcmp(with, "é", 2) == 0);
+        CHECK_INT(charsmap_replace(&c, "\xff", 1, &with, &size), 1);
+
+        /* Tries that lead out of themselves, and lengths that lie. */
+        for (size_t i = 4; i < n; i++) {
+                _cleanup_(charsmap_done) Charsmap broken = {};
+                uint32_t was = bytes[i];
+                bytes[i] = 0xff;
+                CHECK_INT(load_charsmap(bytes, n, &broken), 0);
+                bytes[i] = was;
+                charsmap_replace(&broken, "ABAB", 4, &with, &size);
+        }
+        _cleanup_(charsmap_done) Charsmap bad = {};
+        CHECK_INT(load_charsmap(bytes, 3, &bad), -EBADMSG);
+        bytes[3] = 0x7f;
+        CHECK_INT(load_charsmap(bytes, n, &bad), -EBADMSG);
+        bytes[3] = 0;
+        bytes[0] = 2;
+        CHECK_INT(load_charsmap(bytes, n, &bad), -EBADMSG);
+        bytes[9] = 256;
+        CHECK_INT(load_charsmap(bytes, n, &bad), -EBADMSG);
+}
+
 /* ---- WordPiece ---- */
 
 static void test_wordpiece(void) {
@@ -238,6 +330,8 @@ TEST_MAIN(
         { "SentencePiece merges by score", test_sentencepiece },
         { "SentencePiece byte fall-back and space prefix", test_sentencepiece_bytes_and_prefix },
         { "SentencePiece never makes a control token", test_sentencepiece_never_control },
+        { "unigram", test_unigram },
+        { "SentencePiece character maps", test_charsmap },
         { "WordPiece", test_wordpiece },
         { "the longest special token, as far as the template goes", test_longest_special },
         { "end tokens", test_ends },
