@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The ledger: answers, uses, pruning, migration, files that are none; and 200 deaths by SIGKILL at random moments, after
+ * each of which everything that was committed is there. */
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "policy/ledger.h"
+#include "tests/test.h"
+
+#define KILLS 200
+
+static char folder[] = "/tmp/spark-ledger-XXXXXX";
+static char path[64];
+
+static void fresh(void) {
+        char command[96];
+        snprintf(command, sizeof command, "rm -rf '%s'", folder);
+        CHECK_INT(system(command), 0);
+        strcpy(folder, "/tmp/spark-ledger-XXXXXX");
+        CHECK(mkdtemp(folder));
+        snprintf(path, sizeof path, "%s/1000.db", folder);
+}
+
+static LedgerUse use_of(const char *app, int64_t time_us, uint64_t tokens) {
+        return (LedgerUse) { .time_us = time_us, .app = app, .kind = IDENTITY_FLATPAK, .certainty = CERTAINTY_SANDBOXED,
+                             .capability = CAPABILITY_GENERATE, .tool = "", .decision = DECISION_ALLOW,
+                             .reason = REASON_RULE_ALLOWS, .outcome = "stop", .n_prompt = tokens, .n_generated = 1, .duration_us = 5 };
+}
+
+static void test_answers(void) {
+        fresh();
+        Answer a;
+        Certainty c;
+        uint64_t n;
+        _cleanup_(ledger_freep) Ledger *l = NULL;
+        CHECK_INT(ledger_open(path, &l), 0);
+        struct stat st;
+        CHECK_INT(stat(path, &st), 0);
+        CHECK_INT(st.st_mode & 0777, 0600);
+        CHECK_INT(ledger_get_answer(l, "org.a.B", CAPABILITY_CAMERA, "", &a, &c), 0);
+        CHECK_INT(a, ANSWER_NONE);
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { "org.a.B", CAPABILITY_CAMERA, "", CERTAINTY_UNIT, ANSWER_ALWAYS, 1 }), 0);
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { "org.a.B", CAPABILITY_TOOL, "rm", CERTAINTY_UNIT, ANSWER_NEVER, 1 }), 0);
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { "org.a.B", CAPABILITY_CAMERA, "", CERTAINTY_UNIT, ANSWER_SESSION, 1 }), -EINVAL);
+        CHECK_INT(ledger_get_answer(l, "org.a.B", CAPABILITY_CAMERA, "", &a, &c), 0);
+        CHECK_INT(a, ANSWER_ALWAYS);
+        CHECK_INT(c, CERTAINTY_UNIT);
+        CHECK_INT(ledger_get_answer(l, "org.a.B", CAPABILITY_TOOL, "ls", &a, &c), 0);
+        CHECK_INT(a, ANSWER_NONE);
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { "org.a.B", CAPABILITY_CAMERA, "", CERTAINTY_SANDBOXED, ANSWER_NEVER, 2 }), 0);
+        CHECK_INT(ledger_get_answer(l, "org.a.B", CAPABILITY_CAMERA, "", &a, &c), 0);
+        CHECK_INT(a, ANSWER_NEVER);
+        CHECK_INT(ledger_reset_answers(l, "org.a.B", CAPABILITY_CAMERA, "", &n), 0);
+        CHECK_INT(n, 1);
+        CHECK_INT(ledger_reset_answers(l, NULL, CAPABILITY_MAX_, "", &n), 0);
+        CHECK_INT(n, 1);
+        /* Names are data, whatever they look like. */
+        const char *odd = "x'; DROP TABLE answers; --";
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { odd, CAPABILITY_CAMERA, "", CERTAINTY_UNIT, ANSWER_ALWAYS, 1 }), 0);
+        CHECK_INT(ledger_get_answer(l, odd, CAPABILITY_CAMERA, "", &a, &c), 0);
+        CHECK_INT(a, ANSWER_ALWAYS);
+}
+
+typedef struct Seen {
+        size_t n;
+        uint64_t tokens;
+        char app[64];
+} Seen;
+
+static int see(void *userdata, const LedgerUse *u) {
+        Seen *s = userdata;
+        s->n++;
+        s->tokens += u->n_prompt;
+        snprintf(s->app, sizeof s->app, "%s", u->app);
+        return 0;
+}
+
+static void test_uses(void) {
+        fresh();
+        _cleanup_(ledger_freep) Ledger *l = NULL;
+        CHECK_INT(ledger_open(path, &l), 0);
+        int64_t day = INT64_C(86400) * 1000000;
+        LedgerUse u = use_of("org.a.B", 1 * day, 10);
+        CHECK_INT(ledger_add_use(l, &u), 0);
+        u = use_of("org.a.C", 50 * day, 20);
+        CHECK_INT(ledger_add_use(l, &u), 0);
+        u = use_of("org.a.B", 99 * day, 30);
+        CHECK_INT(ledger_add_use(l, &u), 0);
+        Seen s = {};
+        CHECK_INT(ledger_uses(l, 0, NULL, see, &s), 0);
+        CHECK_INT(s.n, 3);
+        CHECK_STR(s.app, "org.a.B");
+        s = (Seen) {};
+        CHECK_INT(ledger_uses(l, 2 * day, "org.a.B", see, &s), 0);
+        CHECK_INT(s.n, 1);
+        uint64_t tokens, n;
+        CHECK_INT(ledger_tokens(l, 0, "org.a.B", &tokens), 0);
+        CHECK_INT(tokens, 42);
+        CHECK_INT(ledger_tokens(l, 0, NULL, &tokens), 0);
+        CHECK_INT(tokens, 63);
+        CHECK_INT(ledger_prune(l, 100 * day, &n), 0);
+        CHECK_INT(n, 1);
+        s = (Seen) {};
+        CHECK_INT(ledger_uses(l, 0, NULL, see, &s), 0);
+        CHECK_INT(s.n, 2);
+}
+
+static void sql(const char *text) {
+        sqlite3 *db;
+        CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+        int rc = sqlite3_exec(db, text, NULL, NULL, NULL);
+        sqlite3_close(db);
+        CHECK_INT(rc, SQLITE_OK);
+}
+
+static void test_migration(void) {
+        fresh();
+        sql("CREATE TABLE answers (app TEXT NOT NULL, capability TEXT NOT NULL, tool TEXT NOT NULL, certainty TEXT NOT NULL,"
+            " answer TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (app, capability, tool)) WITHOUT ROWID;"
+            "CREATE TABLE uses (id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, app TEXT NOT NULL, kind INTEGER NOT NULL,"
+            " certainty TEXT NOT NULL, capability TEXT NOT NULL, tool TEXT NOT NULL, decision INTEGER NOT NULL,"
+            " reason INTEGER NOT NULL, outcome TEXT NOT NULL, prompt INTEGER NOT NULL, generated INTEGER NOT NULL,"
+            " duration INTEGER NOT NULL);"
+            "INSERT INTO answers VALUES ('org.old.App', 'camera', '', 'unit', 'always', 7);"
+            "INSERT INTO uses (time, app, kind, certainty, capability, tool, decision, reason, outcome, prompt, generated, duration)"
+            " VALUES (1, 'org.old.App', 3, 'unit', 'generate', '', 0, 3, 'stop', 5, 6, 7);"
+            "PRAGMA user_version = 1;");
+        _cleanup_(ledger_freep) Ledger *l = NULL;
+        CHECK_INT(ledger_open(path, &l), 0);
+        Answer a;
+        Certainty c;
+        Seen s = {};
+        CHECK_INT(ledger_get_answer(l, "org.old.App", CAPABILITY_CAMERA, "", &a, &c), 0);
+        CHECK_INT(a, ANSWER_ALWAYS);
+        CHECK_INT(ledger_uses(l, 0, NULL, see, &s), 0);
+        CHECK_INT(s.n, 1);
+}
+
+static void test_not_a_ledger(void) {
+        Ledger *l = NULL;
+        fresh();
+        FILE *f = fopen(path, "we");
+        CHECK(f);
+        for (int i = 0; i < 2000; i++)
+                fputs("this is somebody's text\n", f);
+        fclose(f);
+        CHECK_INT(ledger_open(path, &l), -EBADMSG);
+        fresh();
+        sql("PRAGMA user_version = 99");
+        CHECK_INT(ledger_open(path, &l), -ENOTSUP);
+        fresh();
+        CHECK_INT(symlink("/etc/passwd", path), 0);
+        CHECK_INT(ledger_open(path, &l), -ELOOP);
+        fresh();
+        CHECK_INT(mkdir(path, 0700), 0);
+        CHECK(ledger_open(path, &l) < 0);
+}
+
+static int count(void *userdata, const LedgerUse *u) {
+        (*(uint64_t *) userdata)++;
+        return 0;
+}
+
+static void test_kills(void) {
+        fresh();
+        _Atomic uint64_t *committed = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(committed != MAP_FAILED);
+        srand(11);
+        for (int i = 0; i < KILLS; i++) {
+                pid_t pid = fork();
+                if (pid == 0) {
+                        Ledger *l = NULL;
+                        if (ledger_open(path, &l) < 0)
+                                _exit(2);
+                        for (;;) {
+                                LedgerUse u = use_of("org.a.B", 1, 1);
+                                if (ledger_add_use(l, &u) < 0)
+                                        _exit(3);
+                                (*committed)++;
+                        }
+                }
+                CHECK(pid > 0);
+                nanosleep(&(struct timespec) { .tv_nsec = 1000000 + rand() % 14000000 }, NULL);
+                CHECK_INT(kill(pid, SIGKILL), 0);
+                int status;
+                CHECK_INT(waitpid(pid, &status, 0), pid);
+                CHECK(WIFSIGNALED(status));
+
+                _cleanup_(ledger_freep) Ledger *l = NULL;
+                uint64_t n = 0;
+                CHECK_INT(ledger_open(path, &l), 0);
+                CHECK_INT(ledger_uses(l, 0, NULL, count, &n), 0);
+                CHECK(n >= *committed && n <= *committed + 1);  /* the last may be in, and not yet counted */
+                *committed = n;
+        }
+        printf("# %llu rows through %d kills\n", (unsigned long long) *committed, KILLS);
+        CHECK(*committed > 0);
+        munmap((void *) committed, 4096);
+}
+
+TEST_MAIN(
+        { "answers", test_answers },
+        { "uses, sums, pruning", test_uses },
+        { "an older schema is brought up to date", test_migration },
+        { "what is no ledger is refused and left alone", test_not_a_ledger },
+        { "200 kills lose nothing that was committed", test_kills },
+)
