@@ -59,8 +59,8 @@ static const struct {
         unsigned now;
         Decision decision;
         Reason reason;
-} cases[] = {
-#include "tests/policy/decision-cases.h"
+} rows[] = {
+#include "tests/policy/decision-rows.h"
 };
 
 static Rules *load(void) {
@@ -82,23 +82,23 @@ static Rules *load(void) {
 static void test_table(void) {
         _cleanup_(rules_freep) Rules *rules = load();
         size_t bad = 0;
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                Question q = { .identity = &who[cases[i].who], .answer = cases[i].answer, .answer_certainty = cases[i].answered_as,
-                               .agent = cases[i].now & A, .refused_lately = cases[i].now & R, .tainted = cases[i].now & T,
-                               .side_effects = cases[i].now & S };
-                CHECK_INT(capability_parse(cases[i].capability, &q.capability, &q.tool), 0);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                Question q = { .identity = &who[rows[i].who], .answer = rows[i].answer, .answer_certainty = rows[i].answered_as,
+                               .agent = rows[i].now & A, .refused_lately = rows[i].now & R, .tainted = rows[i].now & T,
+                               .side_effects = rows[i].now & S };
+                CHECK_INT(capability_parse(rows[i].capability, &q.capability, &q.tool), 0);
                 Ruling r;
                 decide(rules, &q, &r);
-                if (r.decision != cases[i].decision || r.reason != cases[i].reason) {
+                if (r.decision != rows[i].decision || r.reason != rows[i].reason) {
                         char text[512];
                         ruling_explain(&r, text, sizeof text);
-                        printf("# case %zu, %s %s: %s (reason %d)\n", i + 1, q.identity->app, cases[i].capability, text, r.reason);
+                        printf("# case %zu, %s %s: %s (reason %d)\n", i + 1, q.identity->app, rows[i].capability, text, r.reason);
                         bad++;
                 }
         }
-        printf("# %zu cases\n", ELEMENTSOF(cases));
+        printf("# %zu cases\n", ELEMENTSOF(rows));
         CHECK_INT(bad, 0);
-        CHECK(ELEMENTSOF(cases) >= 200);
+        CHECK(ELEMENTSOF(rows) >= 200);
 }
 
 static void test_explain(void) {

@@ -21,7 +21,7 @@ static const struct {
         IdentityKind kind;
         Certainty certainty;
         const char *app;
-} cases[] = {
+} rows[] = {
         /* Flatpak and snap: claimed by the name, not yet confirmed */
         { U1000 "app.slice/app-flatpak-org.mozilla.firefox-12345.scope\n", IDENTITY_FLATPAK, CERTAINTY_UNIT, "org.mozilla.firefox" },
         { U1000 "app.slice/app-flatpak-org.gnome.Text\\x2dEditor-77.scope\n", IDENTITY_FLATPAK, CERTAINTY_UNIT, "org.gnome.Text-Editor" },
@@ -61,11 +61,11 @@ static const struct {
 };
 
 static void test_cgroups(void) {
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 Identity id;
-                identity_from_cgroup(cases[i].cgroup, 1000, &id);
-                if (id.kind != cases[i].kind || id.certainty != cases[i].certainty || strcmp(id.app, cases[i].app) != 0) {
-                        printf("# %s gives %s %s '%s'\n", cases[i].cgroup, identity_kind_name(id.kind), certainty_name(id.certainty), id.app);
+                identity_from_cgroup(rows[i].cgroup, 1000, &id);
+                if (id.kind != rows[i].kind || id.certainty != rows[i].certainty || strcmp(id.app, rows[i].app) != 0) {
+                        printf("# %s gives %s %s '%s'\n", rows[i].cgroup, identity_kind_name(id.kind), certainty_name(id.certainty), id.app);
                         CHECK(!"as the table says");
                 }
                 CHECK_INT(id.uid, 1000);

@@ -124,7 +124,7 @@ static void test_mistakes(void) {
                 { "Sessions=99999999999999999999", "'9999",         NULL },
                 { "Sessions=1T",                "'1T'",             NULL },
                 { "rubbish",                    "'rubbish'",        NULL },
-                { "[Ap *]\nAllow=generate",     "'[Ap '",           "generate" },
+                { "[Ap *]\nAllow=generate",     "'[Ap'",           "generate" },
                 { "[App]\nAllow=generate",      "'[App'",           "generate" },
                 { "[App a b]\nAllow=generate",  "'[App'",           "generate" },
                 { "[App *\nAllow=generate",     "'[App *'",         "generate" },
@@ -144,7 +144,7 @@ static void test_mistakes(void) {
                 printf("# %s\n", rules_problem(r, 0) ?: "(no problem)");
                 CHECK(rules_n_problems(r) >= 1);
                 CHECK(strstr(rules_problem(r, 0), "/etc/10.conf:"));
-                CHECK(strstr(rules_problem(r, 0), cases[i].word) || strstr(cases[i].word, "[") );
+                CHECK(strstr(rules_problem(r, 0), cases[i].word));
                 CHECK_INT(of(r, &firefox, "generate", NULL), cases[i].denied ? VERDICT_DENY : VERDICT_ALLOW);
                 if (strncmp(cases[i].line, "Sessions", 8) == 0)
                         CHECK_INT(rules_limit(r, &firefox, false, LIMIT_SESSIONS, NULL), 0);
