@@ -20,21 +20,19 @@
 #define MEMORY_CACHE_DEFAULT (UINT64_C(1) << 30)
 #define MEMORY_ROOM (UINT64_C(512) << 20)
 
-/* A process that may outlive its Worker by the time that it takes to die. */
+/* A process that may outlive its Worker by the time that it takes to die. Belongs to its event source, and that to the
+ * loop. */
 struct Child {
         Worker *worker;            /* NULL: nobody cares any more */
         int pidfd;
         pid_t pid;
-        sd_event_source *source;
+        sd_event_source *source;   /* not a reference */
 };
 
-static Child *child_free(Child *c) {
-        if (!c)
-                return NULL;
-        sd_event_source_disable_unref(c->source);
+static void child_destroy(void *userdata) {
+        Child *c = userdata;
         safe_close(c->pidfd);
         free(c);
-        return NULL;
 }
 
 static int on_child(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -53,10 +51,11 @@ static int on_child(sd_event_source *s, int fd, uint32_t revents, void *userdata
                 w->child = NULL;
                 worker_lose(w, "The worker died");
         }
-        child_free(c);
-        return 0;
+        (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        return sd_event_source_set_floating(s, false);     /* and that was its last reference */
 }
 
+/* Takes the pidfd over. */
 static int child_new(Worker *w, pid_t pid, int pidfd, Child **ret) {
         Child *c = malloc(sizeof *c);
         if (!c)
@@ -64,10 +63,15 @@ static int child_new(Worker *w, pid_t pid, int pidfd, Child **ret) {
         *c = (Child) { .worker = w, .pidfd = pidfd, .pid = pid };
 
         int r = sd_event_add_io(w->event, &c->source, pidfd, EPOLLIN, on_child, c);
+        if (r >= 0)
+                r = sd_event_source_set_floating(c->source, true);
         if (r < 0) {
+                sd_event_source_unref(c->source);
                 free(c);
                 return r;
         }
+        (void) sd_event_source_set_destroy_callback(c->source, child_destroy);
+        sd_event_source_unref(c->source);
         *ret = c;
         return 0;
 }
@@ -85,7 +89,7 @@ static void worker_set_state(Worker *w, WorkerState state) {
         w->events.changed(w->userdata);
 }
 
-static void worker_set_problem(Worker *w, const char *reason, uint64_t retry_usec, const char *format, ...) {
+static void _printf_(4, 5) worker_set_problem(Worker *w, const char *reason, uint64_t retry_usec, const char *format, ...) {
         va_list ap;
         w->problem_reason = reason;
         w->retry_usec = retry_usec;
