@@ -27,6 +27,20 @@ static void make_ascii(char *s) {
                         *s = '?';
 }
 
+/* The kernel's columns: every run of blanks becomes one, none is left at the end. */
+static void squeeze(char *s) {
+        char *out = s;
+        for (char *p = s; *p; p++)
+                if (!strchr(" \t\n", *p))
+                        *out++ = *p;
+                else if (out > s && out[-1] != ' ')
+                        *out++ = ' ';
+        if (out > s && out[-1] == ' ')
+                out--;
+        *out = '\0';
+        make_ascii(s);
+}
+
 static int append_pair(sd_bus_message *m, const char *key, const char *value) {
         return sd_bus_message_append(m, "{ss}", key, value);
 }
@@ -71,8 +85,7 @@ static int append_status(sd_bus_message *m, pid_t pid) {
                 for (size_t i = 0; i < ELEMENTSOF(status_keys) && r >= 0; i++)
                         if (strlen(status_keys[i]) == n && memcmp(status_keys[i], line, n) == 0) {
                                 char *value = line + n + strspn(line + n, ":\t ");
-                                value[strcspn(value, "\n")] = '\0';
-                                make_ascii(value);
+                                squeeze(value);
                                 r = append_pair(m, status_keys[i], value);
                         }
         }
@@ -94,11 +107,8 @@ static int append_limits(sd_bus_message *m, pid_t pid) {
                 if (!end || strncmp(line, "Max", 3) != 0)
                         continue;
                 *end = '\0';
-                char *value = end + 1 + strspn(end + 1, " ");
-                value[strcspn(value, "\n")] = '\0';
-                for (size_t n = strlen(value); n > 0 && value[n - 1] == ' '; n--)
-                        value[n - 1] = '\0';
-                r = append_pair(m, line, value);
+                squeeze(end + 1);
+                r = append_pair(m, line, end + 1);
         }
         if (f)
                 fclose(f);

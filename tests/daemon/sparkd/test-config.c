@@ -59,4 +59,41 @@ static void test_file(void) {
         CHECK_INT(config_read_file(&c, path), -ENOENT);
 }
 
-TEST_MAIN({ "defaults", test_defaults }, { "values", test_values }, { "nonsense", test_nonsense }, { "file", test_file })
+/* The installed file, with its comment signs taken away: every line is understood, and says the default. */
+static void test_documented(void) {
+        _cleanup_(config_done) Config c, defaults;
+        char line[512], section[64] = "";
+        size_t n = 0;
+        FILE *f = fopen(TEST_SOURCE_ROOT "/daemon/sparkd/sparkd.conf", "re");
+        CHECK(f);
+        CHECK_INT(config_init(&c), 0);
+        CHECK_INT(config_init(&defaults), 0);
+        while (fgets(line, sizeof line, f)) {
+                line[strcspn(line, "\n")] = '\0';
+                if (sscanf(line, "[%63[^]]]", section) == 1 || line[0] != '#' || line[1] == ' ')
+                        continue;
+                char *equal = strchr(line, '=');
+                CHECK(equal);
+                *equal = '\0';
+                CHECK_INT(config_set(&c, section, line + 1, equal + 1), 0);
+                n++;
+        }
+        fclose(f);
+        CHECK_INT(n, 13);
+        CHECK_STR(c.model, defaults.model);
+        CHECK_STR(c.kv_type, defaults.kv_type);
+        CHECK_STR(c.kernels, defaults.kernels);
+        CHECK_STR(c.languages[0], defaults.languages[0]);
+        CHECK_INT(c.context, defaults.context);
+        CHECK_INT(c.threads, defaults.threads);
+        CHECK_INT(c.turns_running, defaults.turns_running);
+        CHECK_INT(c.kv_bytes, defaults.kv_bytes);
+        CHECK_INT(c.memory_bytes, defaults.memory_bytes);
+        CHECK_INT(c.idle_usec, defaults.idle_usec);
+        CHECK_INT(c.ping_usec, defaults.ping_usec);
+        CHECK_INT(c.watchdog_usec, defaults.watchdog_usec);
+        CHECK_INT(c.load_usec, defaults.load_usec);
+}
+
+TEST_MAIN({ "defaults", test_defaults }, { "values", test_values }, { "nonsense", test_nonsense }, { "file", test_file },
+          { "as documented", test_documented })
