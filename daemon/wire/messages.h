@@ -28,10 +28,11 @@ typedef enum WireDirection { WIRE_TO_WORKER, WIRE_TO_DAEMON } WireDirection;
 #define WIRE_MESSAGES(X)                                                                                        \
         /* sparkd → worker */                                                                                   \
         X(LOAD,        TO_WORKER, "uuutsu",     4096,                  1, WIRE_FDS_MAX)                         \
-                /* version, threads, n_ctx, kv budget bytes, kernels ("" = best), kv type */                    \
+                /* version, threads, n_ctx, kv budget bytes, kernels ("" = best), the engine's KvType */        \
         X(RESPOND,     TO_WORKER, "ttttusffffuut", WIRE_PAYLOAD_MAX,   0, 0)                                    \
-                /* session, request, domain, flags (WIRE_RESPOND_*), max tokens, transcript JSON, then the      \
-                   sampler: temperature, top-p, min-p, repeat penalty, top-k, repeat window, seed */            \
+                /* session, request, domain, flags (WIRE_RESPOND_*), max tokens (0: up to the context's end),   \
+                   transcript JSON (worker/transcript.h), then the sampler: temperature, top-p, min-p,          \
+                   repeat penalty, top-k, repeat window, seed */                                                \
         X(CANCEL,      TO_WORKER, "t",          8,                     0, 0)  /* request */                     \
         X(FORGET,      TO_WORKER, "t",          8,                     0, 0)  /* session: its cache may go */   \
         X(FORK,        TO_WORKER, "tt",         16,                    0, 0)  /* session, new session */        \
@@ -48,7 +49,7 @@ typedef enum WireDirection { WIRE_TO_WORKER, WIRE_TO_DAEMON } WireDirection;
         X(FINISHED,    TO_DAEMON, "tuuuuttts",  WIRE_TEXT_MAX,         0, 0)                                    \
                 /* request, reason (WireFinish), prompt, cached, generated tokens, µs to first token,           \
                    µs generating, seed used, error text */                                                      \
-        X(COUNTED,     TO_DAEMON, "tu",         12,                    0, 0)  /* request, tokens */             \
+        X(COUNTED,     TO_DAEMON, "tu",         12,                    0, 0)  /* request, tokens (UINT32_MAX: failed) */ \
         X(PONG,        TO_DAEMON, "t",          8,                     0, 0)                                    \
         X(FACTS,       TO_DAEMON, "ts",         WIRE_TEXT_MAX,         0, 0)  /* request, JSON: see worker/facts.h */
 

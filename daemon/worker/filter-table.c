@@ -2,8 +2,7 @@
 
 /* Owns every decision on system calls, one line each. A process that computes on memory it has and talks over one
  * socket needs very little; what is not here, it does not get:
- *   - no thread is started after the filter, so there is no clone, and none of what a new thread calls (rseq,
- *     set_robust_list);
+ *   - no thread is started after the filter, so there is no clone;
  *   - no signal handler exists, so there is no sigreturn;
  *   - the model is mapped, so mmap takes no descriptor, and nothing becomes executable.
  * Calls that the C library makes to find things out, and does without, fail instead of killing. */
@@ -41,7 +40,7 @@
 #define ARCH_GET_XCOMP_PERM_ 0x1022   /* asm/prctl.h; AMX tiles have to be asked for */
 #define ARCH_REQ_XCOMP_PERM_ 0x1023
 
-static const SeccompRule worker_rules[] = {
+static const FilterRule worker_rules[] = {
         /* the socket, and a last line on standard error */
         ALLOW_IF(recvmsg, ARG_IS(0, WORKER_SOCKET_FD)),
         ALLOW_IF(sendmsg, ARG_IS(0, WORKER_SOCKET_FD)),
@@ -68,12 +67,15 @@ static const SeccompRule worker_rules[] = {
         ALLOW_IF(madvise, ARG_IS(2, MADV_POPULATE_WRITE)),
 
         /* threads that exist, and time */
+        ALLOW(set_robust_list),                           /* a thread's first two calls: the youngest may come to */
+        ALLOW(rseq),                                      /* them when the filter is on already */
         ALLOW(futex),
         ALLOW(sched_yield),
         ALLOW(getcpu),
         ALLOW(restart_syscall),
         ALLOW_IF(clock_gettime, ARG_IS(0, CLOCK_REALTIME)),
         ALLOW_IF(clock_gettime, ARG_IS(0, CLOCK_MONOTONIC)),
+        ALLOW_IF(clock_gettime, ARG_IS(0, CLOCK_THREAD_CPUTIME_ID)),      /* how the pool sees a busy machine */
         ALLOW_IF(clock_gettime, ARG_IS(0, CLOCK_MONOTONIC_RAW)),
         ALLOW_IF(clock_gettime, ARG_IS(0, CLOCK_REALTIME_COARSE)),
         ALLOW_IF(clock_gettime, ARG_IS(0, CLOCK_MONOTONIC_COARSE)),
@@ -121,10 +123,10 @@ static const SeccompRule worker_rules[] = {
         FAIL(get_mempolicy, EPERM),
 };
 
-const SeccompTable seccomp_worker = { "worker", worker_rules, ELEMENTSOF(worker_rules) };
+const FilterTable filter_worker = { "worker", worker_rules, ELEMENTSOF(worker_rules) };
 
 #if SANITIZERS
-static const SeccompRule sanitizer_rules[] = {
+static const FilterRule sanitizer_rules[] = {
         ALLOW(sigaltstack),
         ALLOW(rt_sigaction),
         ALLOW(rt_sigreturn),
@@ -135,7 +137,7 @@ static const SeccompRule sanitizer_rules[] = {
         FAIL(getppid, EPERM),
         FAIL(prlimit64, EPERM),
 };
-const SeccompTable seccomp_sanitizers = { "sanitizers", sanitizer_rules, ELEMENTSOF(sanitizer_rules) };
+const FilterTable filter_sanitizers = { "sanitizers", sanitizer_rules, ELEMENTSOF(sanitizer_rules) };
 #else
-const SeccompTable seccomp_sanitizers = { "sanitizers", NULL, 0 };
+const FilterTable filter_sanitizers = { "sanitizers", NULL, 0 };
 #endif

@@ -14,10 +14,10 @@ static void context_free(scmp_filter_ctx *c) {
                 seccomp_release(*c);
 }
 
-static int add_table(scmp_filter_ctx c, const SeccompTable *table) {
+static int add_table(scmp_filter_ctx c, const FilterTable *table) {
         for (size_t i = 0; i < table->n_rules; i++) {
-                const SeccompRule *rule = table->rules + i;
-                struct scmp_arg_cmp args[SECCOMP_RULE_ARGS_MAX + 1];
+                const FilterRule *rule = table->rules + i;
+                struct scmp_arg_cmp args[FILTER_ARGS_MAX + 1];
                 unsigned n = 0;
                 if (rule->own_pid)
                         args[n++] = (struct scmp_arg_cmp) { 0, SCMP_CMP_EQ, (scmp_datum_t) getpid(), 0 };
@@ -54,7 +54,7 @@ static int digest_filter(scmp_filter_ctx c, uint64_t *ret) {
         return 0;
 }
 
-int seccomp_install(const SeccompTable *table, uint64_t *ret_digest) {
+int filter_install(const FilterTable *table, uint64_t *ret_digest) {
         _cleanup_(context_free) scmp_filter_ctx c = seccomp_init(SCMP_ACT_KILL_PROCESS);
         if (!c)
                 return -ENOMEM;
@@ -65,7 +65,7 @@ int seccomp_install(const SeccompTable *table, uint64_t *ret_digest) {
         if (r >= 0)
                 r = add_table(c, table);
         if (r >= 0)
-                r = add_table(c, &seccomp_sanitizers);
+                r = add_table(c, &filter_sanitizers);
         uint64_t digest = 0;
         if (r >= 0)
                 r = digest_filter(c, &digest);

@@ -9,26 +9,25 @@
 #include <stdint.h>
 #include <seccomp.h>
 
-#define SECCOMP_RULE_ARGS_MAX 2u
-#define SECCOMP_BPF_MAX 65536u        /* bytes of a compiled filter: 4,096 instructions and more */
+#define FILTER_ARGS_MAX 2u
 
-typedef struct SeccompRule {
+typedef struct FilterRule {
         const char *name;             /* as the manual has it */
         int number;                   /* SCMP_SYS() */
         int error;                    /* 0: allowed; else it fails with this */
         bool own_pid;                 /* the first argument is the process itself */
         unsigned n_args;
-        struct scmp_arg_cmp args[SECCOMP_RULE_ARGS_MAX];
-} SeccompRule;
+        struct scmp_arg_cmp args[FILTER_ARGS_MAX];
+} FilterRule;
 
-typedef struct SeccompTable {
+typedef struct FilterTable {
         const char *role;
-        const SeccompRule *rules;
+        const FilterRule *rules;
         size_t n_rules;
-} SeccompTable;
+} FilterTable;
 
-extern const SeccompTable seccomp_worker;
-extern const SeccompTable seccomp_sanitizers;   /* empty but in a build with sanitizers; added to any role there */
+extern const FilterTable filter_worker;
+extern const FilterTable filter_sanitizers;   /* empty but in a build with sanitizers; added to any role there */
 
 /* Negative: no filter, and the caller exits. *ret_digest: 64-bit FNV-1a over the compiled filter. */
-int seccomp_install(const SeccompTable *table, uint64_t *ret_digest);
+int filter_install(const FilterTable *table, uint64_t *ret_digest);

@@ -40,6 +40,8 @@ static int page_executable(void) {
         return mprotect(page, 4096, PROT_READ | PROT_EXEC);
 }
 
+static volatile char *beyond_end;        /* of a mapped file */
+
 static long try_call(const char *name);
 
 typedef struct Try {
@@ -74,6 +76,7 @@ static const Try tries[] = {
         /* what it may: the filter is not simply shut */
         { "malloc", DONE }, { "mmap", DONE }, { "clock", DONE }, { "poll", DONE }, { "peek-socket", EAGAIN },
         { "get-seccomp", DONE }, { "abort", SANITIZERS ? 1 : -SIGABRT },
+        { "bus-error", SANITIZERS ? 1 : -SIGBUS },     /* a model that is cut short while it is mapped */
 };
 
 static long raw(long nr, long a, long b, long c, long d, long e) {
@@ -224,6 +227,7 @@ static long try_allowed(const char *name) {
         }
         CASE("get-seccomp") return prctl(PR_GET_SECCOMP) == 2 ? 0 : -1;
         CASE("abort") abort();
+        CASE("bus-error") return beyond_end[0];
         return -2;
 }
 
@@ -293,6 +297,12 @@ static int inside(const char *memory, const char *what, bool drop_root) {
         SandboxParams p = { .memory_max = strtoull(memory, NULL, 10), .drop_root = drop_root };
         SandboxFacts facts;
         const char *step;
+        if (strcmp(what, "bus-error") == 0) {
+                _cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+                struct stat st;
+                if (self >= 0 && fstat(self, &st) == 0)
+                        beyond_end = (char *) mmap(NULL, (size_t) st.st_size + (1 << 20), PROT_READ, MAP_PRIVATE, self, 0) + st.st_size + (1 << 19);
+        }
         int r = sandbox_enter(&p, &facts, &step);
         if (r < 0) {
                 fprintf(stderr, "# %s: %s\n", step, strerror(-r));
@@ -312,7 +322,7 @@ static int inside(const char *memory, const char *what, bool drop_root) {
                 _exit(251);
 
         uint64_t digest;
-        if (seccomp_install(&seccomp_worker, &digest) < 0)
+        if (filter_install(&filter_worker, &digest) < 0)
                 _exit(WORKER_EXIT_SECCOMP);
         if (strcmp(what, "tsync") == 0) {
                 go = 1;
