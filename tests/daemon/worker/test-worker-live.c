@@ -124,7 +124,8 @@ static long inject(long nr, const long a[6]) {
                 CHECK(tries < 60000);
                 attach(pid);
                 CHECK_INT(ptrace(PTRACE_GETREGS, pid, NULL, &saved), 0);
-                if (saved.orig_rax == SYS_poll)  /* it waits: two bytes back stands the instruction */
+                /* It waits: two bytes back stands the instruction. */
+                if (saved.orig_rax == SYS_poll || saved.orig_rax == SYS_restart_syscall)
                         break;
                 CHECK_INT(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
                 usleep(1000);
