@@ -75,10 +75,9 @@ static void say_line(Chat *c, const char *line) {
                 c->worst = r;
                 return;
         }
-        if (c->context->json) {
+        if (c->context->json)
                 print_json(turn_to_json(&turn));
-                fflush(stdout);
-        } else if (terminal_is(stdout) && turn.reason && strcmp(turn.reason, "cancelled") == 0)
+        else if (terminal_is(stdout) && turn.reason && strcmp(turn.reason, "cancelled") == 0)
                 printf("%s(cancelled)%s\n", terminal_style(stdout, STYLE_DIM), terminal_style(stdout, STYLE_NORMAL));
         if (c->options->stats)
                 turn_print_stats(&turn);

@@ -238,5 +238,6 @@ int print_json(json_t *j) {
         if (!owned || json_dumpf(owned, stdout, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) < 0)
                 return complain(EXIT_FAILED, "Cannot write JSON.");
         putchar('\n');
+        fflush(stdout);
         return EXIT_OK;
 }
