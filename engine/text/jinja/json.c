@@ -61,7 +61,7 @@ static int read_escape(Reader *j, Builder *b) {
         static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
         char c = peek(j);
         const char *known = c ? strchr(from, c) : NULL;
-        uint32_t rune, low;
+        uint32_t rune = 0, low = 0;
 
         j->at++;
         if (known)
