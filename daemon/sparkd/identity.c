@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns the question who a caller is; the one place where sparkd waits for the bus driver, once per client. Refuses to
- * guess: a process that is gone or closed to us is "unknown".
+/* Owns the question who a caller is. Once per client sparkd waits for the bus driver, here and where its name begins to be
+ * tracked; for nobody else ever. Refuses to guess: a process that is gone or closed to us is "unknown".
  *
  * dbus-daemon before 1.15.8 tells a pid and no pidfd. The pidfd opened here proves that everything was read of one
  * process, which was alive at the end; that it is the one that connected rests on its pid not having been used again
