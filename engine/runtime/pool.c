@@ -128,8 +128,10 @@ static void *thread_main(void *userdata) {
                 gate_wait(&p->start, seen, p->spins, t);
                 if (p->stop)
                         return NULL;
+                /* Once the last has counted itself, the caller may write the next run's number. */
+                const unsigned n_run = p->n_run;
                 run_share(p, t->index, 0);
-                if (atomic_fetch_add(&p->finished, 1) + 1 == p->n_run - 1)
+                if (atomic_fetch_add(&p->finished, 1) + 1 == n_run - 1)
                         gate_step(&p->done);
         }
 }
