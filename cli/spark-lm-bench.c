@@ -19,6 +19,7 @@ typedef struct Bench {
         Lm lm;
         uint32_t n_prompt, n_generate, n_depth, n_parallel, n_repeat, n_ctx;
         double prefill[REPEAT_MAX], first_ms[REPEAT_MAX], decode[REPEAT_MAX];
+        double rss_mb;                        /* largest, with a repetition's context still held */
 } Bench;
 
 /* A text that repeats nothing: a linear congruential walk over the vocabulary, without control tokens. */
@@ -36,6 +37,16 @@ static int fill(const Bench *b, uint64_t seed, uint32_t n, uint32_t **ret) {
         }
         *ret = ids;
         return 0;
+}
+
+static double resident_mb(void) {
+        long pages = 0, resident = 0;
+        FILE *f = fopen("/proc/self/statm", "re");
+        if (f && fscanf(f, "%ld %ld", &pages, &resident) != 2)
+                resident = 0;
+        if (f)
+                fclose(f);
+        return (double) resident * (double) sysconf(_SC_PAGESIZE) / 1e6;
 }
 
 /* Runs one start to its end. */
@@ -75,6 +86,7 @@ static int prefill(Bench *b, uint32_t repetition) {
         if (r < 0)
                 return r;
         b->first_ms[repetition] = (double) usage.first_token_us / 1e3;
+        b->rss_mb = MAX(b->rss_mb, resident_mb());
         b->prefill[repetition] = (double) b->n_prompt * 1e6 / (double) usage.first_token_us;
         return 0;
 }
@@ -93,13 +105,13 @@ static int decode_lines(Bench *b, SparkEngine *e, SparkSequence **lines, double 
                 r = spark_sequence_new(e, &(SparkSequenceParams) { .domain = 1 }, &lines[i], &error);
                 if (r >= 0)
                         r = spark_sequence_start(lines[i], &(SparkStart) { .ids = ids, .n_ids = n_ids, .sampler = sampler,
-                                                                           .max_tokens = b->n_generate + b->n_parallel + 1,
+                                                                           .max_tokens = UINT32_MAX,
                                                                            .ignore_end = true }, &error);
                 if (r < 0)
                         return lm_print_error(r, "bench", &error);
         }
 
-        /* Lines begin to speak within a few steps of each other, and have a few tokens more to give than are counted. */
+        /* Lines begin to speak one after another, and go on until they are freed: what is counted has all of them. */
         SparkEngineStats stats;
         const SparkEvent *events;
         size_t n;
@@ -115,6 +127,7 @@ static int decode_lines(Bench *b, SparkEngine *e, SparkSequence **lines, double 
         spark_engine_stats(e, &stats);
         if (stats.tokens_generated - before != (uint64_t) b->n_generate * b->n_parallel)
                 return lm_print_error(-EIO, "decode: lines ended early (is the context large enough?)", NULL);
+        b->rss_mb = MAX(b->rss_mb, resident_mb());
         *ret = (double) (stats.tokens_generated - before) * 1e6 / (double) us;
         return 0;
 }
@@ -130,16 +143,6 @@ static int decode(Bench *b, uint32_t repetition) {
         for (uint32_t i = 0; i < b->n_parallel; i++)
                 spark_sequence_free(lines[i]);
         return r;
-}
-
-static double resident_mb(void) {
-        long pages = 0, resident = 0;
-        FILE *f = fopen("/proc/self/statm", "re");
-        if (f && fscanf(f, "%ld %ld", &pages, &resident) != 2)
-                resident = 0;
-        if (f)
-                fclose(f);
-        return (double) resident * (double) sysconf(_SC_PAGESIZE) / 1e6;
 }
 
 static void print_list(const char *name, const double *values, uint32_t n) {
@@ -172,13 +175,11 @@ static int bench(const LmCall *call) {
                 return 1;
 
         int r = 0;
-        double rss = 0;
         for (uint32_t i = 0; i < b->n_repeat && r >= 0; i++) {
                 if (b->n_prompt > 0)
                         r = prefill(b, i);
                 if (r >= 0 && b->n_generate > 0)
                         r = decode(b, i);
-                rss = MAX(rss, resident_mb());
         }
         if (r >= 0 && call->values[BENCH_JSON]) {
                 printf("{");
@@ -188,14 +189,14 @@ static int bench(const LmCall *call) {
                 }
                 if (b->n_generate > 0)
                         print_list("decode_tps", b->decode, b->n_repeat);
-                printf("\"rss_mb\": %.1f}\n", rss);
+                printf("\"rss_mb\": %.1f}\n", b->rss_mb);
         } else if (r >= 0) {
                 SparkModelInfo info;
                 spark_model_info(b->lm.model, &info);
                 printf("kernels %s, %u threads\n", info.kernels, pool_n_threads(b->lm.pool));
                 for (uint32_t i = 0; i < b->n_repeat; i++)
                         printf("prefill %.1f tokens a second, decode %.1f\n", b->prefill[i], b->decode[i]);
-                printf("resident %.1f MB\n", rss);
+                printf("resident %.1f MB\n", b->rss_mb);
         }
         lm_done(&b->lm);
         return r < 0 ? 1 : 0;

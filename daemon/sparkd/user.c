@@ -189,7 +189,7 @@ User *user_free(User *u) {
 }
 
 int user_get_app(User *u, const char *name, App **ret) {
-        char key[IDENTITY_APP_MAX + 16];
+        char key[APP_ID_MAX + 17];
         int n = snprintf(key, sizeof key, "%u:%s", (unsigned) u->uid, name);
         uint64_t id = digest(&u->manager->key, key, (size_t) n).d[0] ?: 1;    /* 0 would share with nobody */
 

@@ -4,8 +4,9 @@
  *
  * Two threads that meet at 151 barriers a token lose everything on a busy desktop: whichever is preempted holds up the
  * other for a scheduler slice, and a single thread that meets nobody is faster. Each thread therefore measures, per
- * run, how long it was neither computing nor waiting, that is: runnable with another process on its core. Where that
- * is more than noise, the next runs use the caller alone, 8 at first and up to 128 while it goes on. */
+ * run, how long it was runnable with another process on its core: what was neither computing nor waiting, and how late
+ * it came back from waiting. Where that is more than noise, the next runs use the caller alone, 8 at first and up to
+ * 128 while it goes on. */
 
 #include <errno.h>
 #include <limits.h>
@@ -21,6 +22,7 @@
 #include "engine/runtime/pool.h"
 
 #define POOL_SPIN_NS 30000u           /* then block; a futex round trip costs about as much */
+#define POOL_LATE_NS 150000u          /* from a wake to running; less is what an idle core takes */
 #define POOL_STOLEN_NS 300000u        /* in one run: another process had this core */
 #define POOL_STOLEN_SHARE 16u         /* and at least 1/16 of the run, so that a tick is no reason */
 #define POOL_ALONE_MIN 8u             /* runs on the caller alone before the next try */
@@ -30,13 +32,14 @@
 typedef struct Gate {
         _Alignas(64) _Atomic uint32_t value;
         _Atomic uint32_t sleepers;
+        _Atomic uint64_t woken_ns;    /* when sleepers were last let go */
 } Gate;
 
 typedef struct PoolThread {
         _Alignas(64) Pool *pool;
         pthread_t handle;
         unsigned index;
-        uint64_t waited_ns;           /* blocked on a gate, in this run; its own thread's only */
+        uint64_t waited_ns, late_ns;  /* blocked in this run; of that, runnable already. Its own thread's only */
 } PoolThread;
 
 struct Pool {
@@ -72,13 +75,15 @@ static uint64_t now_ns(clockid_t clock) {
 }
 
 static void gate_step(Gate *g) {
+        if (atomic_load(&g->sleepers) > 0)
+                atomic_store_explicit(&g->woken_ns, now_ns(CLOCK_MONOTONIC), memory_order_relaxed);
         atomic_fetch_add(&g->value, 1);
         if (atomic_load(&g->sleepers) > 0)
                 syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Returns when the gate's value is no longer `seen`; adds the time blocked to *waited_ns. */
-static void gate_wait(Gate *g, uint32_t seen, unsigned spins, uint64_t *waited_ns) {
+/* Returns when the gate's value is no longer `seen`; keeps account of the time blocked. */
+static void gate_wait(Gate *g, uint32_t seen, unsigned spins, PoolThread *t) {
         for (unsigned i = 0; i < spins; i++) {
                 if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
                         return;
@@ -90,34 +95,43 @@ static void gate_wait(Gate *g, uint32_t seen, unsigned spins, uint64_t *waited_n
         while (atomic_load(&g->value) == seen)
                 syscall(SYS_futex, &g->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
         atomic_fetch_sub(&g->sleepers, 1);
-        *waited_ns += now_ns(CLOCK_MONOTONIC) - begin;
+
+        /* A step that saw no sleeper has left an older time. */
+        uint64_t end = now_ns(CLOCK_MONOTONIC), woken = atomic_load_explicit(&g->woken_ns, memory_order_relaxed);
+        t->waited_ns += end - begin;
+        if (woken >= begin && woken + POOL_LATE_NS < end)
+                t->late_ns += end - woken;
 }
 
 /* One thread's part of a run, with the account of where its time went. */
-static void run_share(Pool *p, unsigned thread) {
+static void run_share(Pool *p, unsigned thread, uint32_t done_seen) {
         PoolThread *t = &p->threads[thread];
         uint64_t begin = now_ns(CLOCK_MONOTONIC), begin_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
 
         t->waited_ns = 0;
         p->job(p->userdata, thread, p->n_run);
+        if (thread == 0)
+                gate_wait(&p->done, done_seen, p->spins, t);
 
-        uint64_t wall = now_ns(CLOCK_MONOTONIC) - begin;
+        uint64_t wall = now_ns(CLOCK_MONOTONIC) - begin + t->late_ns;
         uint64_t used = now_ns(CLOCK_THREAD_CPUTIME_ID) - begin_cpu + t->waited_ns;
         if (wall > used && wall - used > POOL_STOLEN_NS && wall - used > wall / POOL_STOLEN_SHARE)
                 atomic_store_explicit(&p->contended, true, memory_order_relaxed);
+        t->late_ns = 0;
 }
 
 static void *thread_main(void *userdata) {
         PoolThread *t = userdata;
         Pool *p = t->pool;
-        uint64_t idle = 0;
 
         for (uint32_t seen = 0;; seen++) {
-                gate_wait(&p->start, seen, p->spins, &idle);
+                gate_wait(&p->start, seen, p->spins, t);
                 if (p->stop)
                         return NULL;
-                run_share(p, t->index);
-                if (atomic_fetch_add(&p->finished, 1) + 1 == p->n_run - 1)
+                /* Once the last has counted itself, the caller may write the next run's number. */
+                const unsigned n_run = p->n_run;
+                run_share(p, t->index, 0);
+                if (atomic_fetch_add(&p->finished, 1) + 1 == n_run - 1)
                         gate_step(&p->done);
         }
 }
@@ -193,8 +207,7 @@ void pool_run(Pool *p, PoolJob job, void *userdata) {
         atomic_store_explicit(&p->contended, false, memory_order_relaxed);
         gate_step(&p->start);
 
-        run_share(p, 0);
-        gate_wait(&p->done, seen, p->spins, &p->threads[0].waited_ns);
+        run_share(p, 0, seen);
 
         if (atomic_load_explicit(&p->contended, memory_order_relaxed)) {
                 p->alone = p->alone_next;
@@ -212,7 +225,7 @@ void pool_barrier(Pool *p, unsigned thread) {
                 atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
                 gate_step(&p->barrier);
         } else
-                gate_wait(&p->barrier, seen, p->spins, &p->threads[thread].waited_ns);
+                gate_wait(&p->barrier, seen, p->spins, &p->threads[thread]);
 }
 
 uint32_t pool_next(_Atomic uint32_t *counter, uint32_t n) {

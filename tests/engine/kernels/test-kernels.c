@@ -39,7 +39,7 @@ static void check_matmul(const Kernels *k, const TypeCase *c, uint32_t n_in, uin
 
         for (uint32_t r = 0; r < n_out; r++) {
                 w.type->dequantize(w.file + r * w.file_stride, row, n_in);
-                for (uint32_t t = 0; t < TOKENS; t++) {
+                for (uint32_t t = r % 5; t < TOKENS; t += 5) {      /* that all are alike is another test */
                         double sum = 0, size = 0, largest = 0, rounding = 0;
                         for (uint32_t i = 0; i < n_in; i++) {
                                 float y = x[(size_t) t * n_in + i];
