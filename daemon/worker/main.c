@@ -196,6 +196,7 @@ int main(int argc, char *argv[]) {
                 r = send_ready(s.conn, s.model, s.engine, s.pool, now_us() - began);
         if (r < 0)
                 fail_load(s.conn, r, &e);
+        spark_model_release_file(s.model);
 
         /* Nothing is freed: the process ends with its work, and with it all that it had. */
         WorkerExit status = serve(&s);

@@ -229,6 +229,8 @@ static int step(Server *s) {
         if (r < 0)
                 return r;
         s->work = r > 0;
+        if (!s->work)                     /* embedding rows that prompts touched: page cache again, not ours */
+                spark_model_release_file(s->model);
         for (size_t i = 0; i < n; i++) {
                 r = on_event(s, events + i);
                 if (r < 0)

@@ -103,7 +103,7 @@ def _():
 
 @case("Ctrl-C in chat ends the reply and not the conversation")
 def _():
-    p = start("chat", "--json")
+    p = start("chat", "--json", "--max-tokens", "400")
     p.stdin.write(STORY.encode() + b"\n")
     p.stdin.flush()
     time.sleep(1)
