@@ -95,6 +95,7 @@ static const struct {
         { "Timeout",                                   EXIT_TIMEOUT,     NULL },
         { "InvalidInput",                              EXIT_FAILED,      NULL },
         { "org.freedesktop.DBus.Error.ServiceUnknown", EXIT_UNAVAILABLE, "sparkd does not run and cannot be started" },
+        { "org.freedesktop.systemd1.UnitMasked",       EXIT_UNAVAILABLE, "The administrator has switched sparkd off" },
         { "org.freedesktop.DBus.Error.NameHasNoOwner", EXIT_UNAVAILABLE, "sparkd does not run" },
         { "org.freedesktop.DBus.Error.NoReply",        EXIT_UNAVAILABLE, "sparkd does not answer" },
         { "org.freedesktop.DBus.Error.Disconnected",   EXIT_UNAVAILABLE, "The bus closed the connection" },
