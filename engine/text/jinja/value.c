@@ -366,8 +366,9 @@ int jinja_length(Run *r, Value v, int64_t *ret) {
                         *ret = (int64_t) v.seq->n;
                         return 0;
                 }
-                /* fall through */
+                break;
         default:
-                return jinja_fail(r, -EBADMSG, "a %s has no length", jinja_type_name(v));
+                break;
         }
+        return jinja_fail(r, -EBADMSG, "a %s has no length", jinja_type_name(v));
 }
