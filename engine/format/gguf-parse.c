@@ -158,9 +158,10 @@ static int take_kv(Cursor *c, GgufKv *kv) {
         int r = take_name(c, "key", GGUF_KEY_MAX, &key);
         if (r < 0)
                 return r;
-        kv->key = strndup(key.data, key.size);
+        kv->key = calloc(1, key.size + 1);
         if (!kv->key)
                 return cursor_fail(c, -ENOMEM, c->pos, "out of memory");
+        memcpy(kv->key, key.data, key.size);
         cursor_enter(c, "metadata", key.data, key.size);
 
         r = take_value_type(c, "value type", &kv->type);
