@@ -23,6 +23,16 @@ int answer_parse(const char *name, Answer *ret) {
         return -EINVAL;
 }
 
+const char *reason_name(Reason r) {
+        static const char *const names[REASON_MAX_] = {
+                [REASON_RULE_DENIES] = "rule-denies", [REASON_USER_NEVER] = "user-never", [REASON_USER_ALLOWED] = "user-allowed",
+                [REASON_RULE_ALLOWS] = "rule-allows", [REASON_MUST_ASK] = "must-ask", [REASON_NO_AGENT] = "no-agent",
+                [REASON_REFUSED_LATELY] = "refused-lately", [REASON_TAINTED] = "tainted",
+                [REASON_OTHER_CERTAINTY] = "other-certainty", [REASON_USER_DENIED] = "user-denied", [REASON_TIMED_OUT] = "timed-out",
+        };
+        return (unsigned) r < REASON_MAX_ ? names[r] : "unknown";
+}
+
 /* What a web page, a file or a message says may steer the model: from then on nothing that acts or leaves the machine
  * goes by an answer given before, only by consent to the exact call. */
 static bool wants_exact_consent(const Question *q) {
@@ -74,6 +84,8 @@ void ruling_explain(const Ruling *r, char *text, size_t size) {
                 [REASON_REFUSED_LATELY]  = ", and the user refused a short while ago",
                 [REASON_TAINTED]         = ", and text from elsewhere is in the context: the exact call must be shown",
                 [REASON_OTHER_CERTAINTY] = ", and the user's yes was for a surer identity",
+                [REASON_USER_DENIED]     = ", and the user said no",
+                [REASON_TIMED_OUT]       = ", and nobody answered",
         };
         char at[512] = "";
         if (r->place.line > 0)

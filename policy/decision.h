@@ -24,7 +24,7 @@ int answer_parse(const char *name, Answer *ret);
 
 typedef enum Decision { DECISION_ALLOW, DECISION_ASK, DECISION_DENY } Decision;
 
-typedef enum Reason {
+typedef enum Reason {                   /* the ledger keeps the numbers: new ones go to the end */
         REASON_RULE_DENIES,
         REASON_USER_NEVER,
         REASON_USER_ALLOWED,
@@ -34,6 +34,8 @@ typedef enum Reason {
         REASON_REFUSED_LATELY,          /* was refused and may not ask again yet */
         REASON_TAINTED,                 /* text from elsewhere is in the context: the exact call must be shown */
         REASON_OTHER_CERTAINTY,         /* an answer exists, for a surer identity than this one; asked again */
+        REASON_USER_DENIED,             /* asked, and the user said no to this request */
+        REASON_TIMED_OUT,               /* asked, and nobody answered */
         REASON_MAX_,
 } Reason;
 
@@ -57,6 +59,8 @@ typedef struct Ruling {
 } Ruling;
 
 void decide(const Rules *rules, const Question *q, Ruling *ret);
+
+const char *reason_name(Reason r);      /* "rule-denies", "no-agent", … */
 
 /* One line for a person: "deny: /etc/spark/policy.d/90-local.conf:7 says deny". */
 void ruling_explain(const Ruling *r, char *text, size_t size);

@@ -19,9 +19,12 @@ typedef enum Statement {
         ST_RESET,
         ST_ANSWERS,
         ST_USES,
+        ST_USES_OF,
+        ST_SEEN,
         ST_TOKENS,
         ST_PRUNE_AGE,
         ST_PRUNE_ROWS,
+        ST_PRUNE_SEEN,
         ST_MAX_,
 } Statement;
 
@@ -33,10 +36,17 @@ static const char *const statements[ST_MAX_] = {
         [ST_RESET] = "DELETE FROM answers WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR (capability = ?2 AND tool = ?3))",
         [ST_ANSWERS] = "SELECT app, capability, tool, certainty, answer, time FROM answers ORDER BY app, capability, tool",
         [ST_USES] = "SELECT time, app, kind, certainty, capability, tool, decision, reason, outcome, prompt, generated, audio_ms,"
-                    " duration FROM uses WHERE time >= ?1 AND (?2 IS NULL OR app = ?2) ORDER BY time, id",
+                    " duration FROM uses WHERE time >= ?1 ORDER BY time, id",
+        [ST_USES_OF] = "SELECT time, app, kind, certainty, capability, tool, decision, reason, outcome, prompt, generated, audio_ms,"
+                       " duration FROM uses WHERE time >= ?1 AND app = ?2 ORDER BY time, id",
+        [ST_SEEN] = "SELECT s.app, s.capability, s.tool, coalesce(a.certainty, s.certainty), a.answer, coalesce(a.time, 0), s.time"
+                    " FROM seen s LEFT JOIN answers a USING (app, capability, tool) UNION ALL"
+                    " SELECT app, capability, tool, certainty, answer, time, 0 FROM answers a WHERE NOT EXISTS"
+                    " (SELECT 1 FROM seen s WHERE s.app = a.app AND s.capability = a.capability AND s.tool = a.tool) ORDER BY 1, 2, 3",
         [ST_TOKENS] = "SELECT coalesce(sum(prompt + generated), 0) FROM uses WHERE time >= ?1 AND (?2 IS NULL OR app = ?2)",
         [ST_PRUNE_AGE] = "DELETE FROM uses WHERE time < ?",
         [ST_PRUNE_ROWS] = "DELETE FROM uses WHERE id <= (SELECT max(id) FROM uses) - ?",
+        [ST_PRUNE_SEEN] = "DELETE FROM seen WHERE time < ?1 OR time < (SELECT time FROM seen ORDER BY time DESC LIMIT 1 OFFSET ?2)",
 };
 
 /* migrations[v] takes a file of version v to v + 1. Capabilities, reasons and kinds are kept by name: enums may move. */
@@ -49,6 +59,13 @@ static const char *const migrations[LEDGER_SCHEMA] = {
         " duration INTEGER NOT NULL);"
         "CREATE INDEX uses_time ON uses (time);",
         "ALTER TABLE uses ADD COLUMN audio_ms INTEGER NOT NULL DEFAULT 0;",
+        "CREATE INDEX uses_app ON uses (app, time);"
+        "CREATE TABLE seen (app TEXT NOT NULL, capability TEXT NOT NULL, tool TEXT NOT NULL, certainty TEXT NOT NULL,"
+        " time INTEGER NOT NULL, PRIMARY KEY (app, capability, tool)) WITHOUT ROWID;"
+        "INSERT INTO seen SELECT app, capability, tool, certainty, max(time) FROM uses GROUP BY app, capability, tool;"
+        "CREATE TRIGGER uses_seen AFTER INSERT ON uses BEGIN INSERT INTO seen VALUES"
+        " (new.app, new.capability, new.tool, new.certainty, new.time) ON CONFLICT DO UPDATE SET certainty = new.certainty,"
+        " time = max(time, new.time); END;",
 };
 
 struct Ledger {
@@ -157,50 +174,70 @@ Ledger *ledger_free(Ledger *l) {
         return NULL;
 }
 
-static void text(sqlite3_stmt *st, int at, const char *s) {
-        sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
+/* A statement that is being filled: the first value that cannot be bound is what running it returns. */
+typedef struct Filled {
+        sqlite3_stmt *st;
+        int rc;
+} Filled;
+
+static void text(Filled *f, int at, const char *s) {
+        if (f->rc == SQLITE_OK)
+                f->rc = sqlite3_bind_text(f->st, at, s, -1, SQLITE_STATIC);
 }
 
-static void number(sqlite3_stmt *st, int at, uint64_t v) {
-        sqlite3_bind_int64(st, at, (int64_t) MIN(v, (uint64_t) INT64_MAX));
+static void signed_number(Filled *f, int at, int64_t v) {
+        if (f->rc == SQLITE_OK)
+                f->rc = sqlite3_bind_int64(f->st, at, v);
 }
 
-static int run(sqlite3_stmt *st) {
-        int rc = sqlite3_step(st);
-        sqlite3_reset(st);
-        sqlite3_clear_bindings(st);
+static void number(Filled *f, int at, uint64_t v) {
+        signed_number(f, at, (int64_t) MIN(v, (uint64_t) INT64_MAX));
+}
+
+static int step(const Filled *f) {
+        return f->rc == SQLITE_OK ? sqlite3_step(f->st) : f->rc;
+}
+
+static void release(const Filled *f) {
+        sqlite3_reset(f->st);
+        sqlite3_clear_bindings(f->st);
+}
+
+static int run(const Filled *f) {
+        int rc = step(f);
+        release(f);
         return from_sqlite(rc);
 }
 
 int ledger_add_use(Ledger *l, const LedgerUse *u) {
-        sqlite3_stmt *st = l->statements[ST_ADD_USE];
-        sqlite3_bind_int64(st, 1, u->time_us);
-        text(st, 2, u->app);
-        sqlite3_bind_int(st, 3, (int) u->kind);
-        text(st, 4, certainty_name(u->certainty));
-        text(st, 5, capability_info(u->capability)->name);
-        text(st, 6, u->tool);
-        sqlite3_bind_int(st, 7, (int) u->decision);
-        sqlite3_bind_int(st, 8, (int) u->reason);
-        text(st, 9, u->outcome);
-        number(st, 10, u->n_prompt);
-        number(st, 11, u->n_generated);
-        number(st, 12, u->audio_ms);
-        number(st, 13, u->duration_us);
-        return run(st);
+        Filled f = { l->statements[ST_ADD_USE] };
+        signed_number(&f, 1, u->time_us);
+        text(&f, 2, u->app);
+        number(&f, 3, u->kind);
+        text(&f, 4, certainty_name(u->certainty));
+        text(&f, 5, capability_info(u->capability)->name);
+        text(&f, 6, u->tool);
+        number(&f, 7, u->decision);
+        number(&f, 8, u->reason);
+        text(&f, 9, u->outcome);
+        number(&f, 10, u->n_prompt);
+        number(&f, 11, u->n_generated);
+        number(&f, 12, u->audio_ms);
+        number(&f, 13, u->duration_us);
+        return run(&f);
 }
 
 int ledger_set_answer(Ledger *l, const LedgerAnswer *a) {
         if (a->answer != ANSWER_ALWAYS && a->answer != ANSWER_NEVER)
                 return -EINVAL;
-        sqlite3_stmt *st = l->statements[ST_SET_ANSWER];
-        text(st, 1, a->app);
-        text(st, 2, capability_info(a->capability)->name);
-        text(st, 3, a->tool);
-        text(st, 4, certainty_name(a->certainty));
-        text(st, 5, answer_name(a->answer));
-        sqlite3_bind_int64(st, 6, a->time_us);
-        return run(st);
+        Filled f = { l->statements[ST_SET_ANSWER] };
+        text(&f, 1, a->app);
+        text(&f, 2, capability_info(a->capability)->name);
+        text(&f, 3, a->tool);
+        text(&f, 4, certainty_name(a->certainty));
+        text(&f, 5, answer_name(a->answer));
+        signed_number(&f, 6, a->time_us);
+        return run(&f);
 }
 
 /* A name that this version does not know (a newer one wrote it) counts as never, for an identity that is sure. */
@@ -230,32 +267,31 @@ static bool column_capability(sqlite3_stmt *st, int at, Capability *ret) {
 }
 
 int ledger_get_answer(Ledger *l, const char *app, Capability c, const char *tool, Answer *ret, Certainty *ret_certainty) {
-        sqlite3_stmt *st = l->statements[ST_GET_ANSWER];
-        text(st, 1, app);
-        text(st, 2, capability_info(c)->name);
-        text(st, 3, tool);
-        int rc = sqlite3_step(st);
+        Filled f = { l->statements[ST_GET_ANSWER] };
+        text(&f, 1, app);
+        text(&f, 2, capability_info(c)->name);
+        text(&f, 3, tool);
+        int rc = step(&f);
         if (rc == SQLITE_ROW) {
-                *ret = column_answer(st, 0);
-                *ret_certainty = column_certainty(st, 1);
+                *ret = column_answer(f.st, 0);
+                *ret_certainty = column_certainty(f.st, 1);
         } else if (rc == SQLITE_DONE) {
                 *ret = ANSWER_NONE;
                 *ret_certainty = CERTAINTY_UNKNOWN;
         }
-        sqlite3_reset(st);
-        sqlite3_clear_bindings(st);
+        release(&f);
         return from_sqlite(rc);
 }
 
 int ledger_reset_answers(Ledger *l, const char *app, Capability c, const char *tool, uint64_t *ret_n) {
-        sqlite3_stmt *st = l->statements[ST_RESET];
+        Filled f = { l->statements[ST_RESET] };
         if (app)
-                text(st, 1, app);
+                text(&f, 1, app);
         if (c != CAPABILITY_MAX_) {
-                text(st, 2, capability_info(c)->name);
-                text(st, 3, tool);
+                text(&f, 2, capability_info(c)->name);
+                text(&f, 3, tool);
         }
-        int r = run(st);
+        int r = run(&f);
         if (r >= 0)
                 *ret_n = (uint64_t) sqlite3_changes64(l->db);
         return r;
@@ -274,52 +310,75 @@ int ledger_answers(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a)
         return r != 0 ? r : from_sqlite(rc);
 }
 
-int ledger_uses(Ledger *l, int64_t since_us, const char *app, int (*each)(void *userdata, const LedgerUse *u), void *userdata) {
-        sqlite3_stmt *st = l->statements[ST_USES];
+int ledger_seen(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a, int64_t last_use_us), void *userdata) {
+        sqlite3_stmt *st = l->statements[ST_SEEN];
         int rc = SQLITE_DONE, r = 0;
-        sqlite3_bind_int64(st, 1, since_us);
-        if (app)
-                text(st, 2, app);
         while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-                LedgerUse u = { .time_us = sqlite3_column_int64(st, 0), .app = column_text(st, 1),
-                                .kind = (IdentityKind) sqlite3_column_int(st, 2), .certainty = column_certainty(st, 3),
-                                .tool = column_text(st, 5), .decision = (Decision) sqlite3_column_int(st, 6),
-                                .reason = (Reason) sqlite3_column_int(st, 7), .outcome = column_text(st, 8),
-                                .n_prompt = (uint64_t) sqlite3_column_int64(st, 9),
-                                .n_generated = (uint64_t) sqlite3_column_int64(st, 10),
-                                .audio_ms = (uint64_t) sqlite3_column_int64(st, 11),
-                                .duration_us = (uint64_t) sqlite3_column_int64(st, 12) };
-                if (column_capability(st, 4, &u.capability))
-                        r = each(userdata, &u);
+                LedgerAnswer a = { .app = column_text(st, 0), .tool = column_text(st, 2), .certainty = column_certainty(st, 3),
+                                   .answer = sqlite3_column_type(st, 4) == SQLITE_NULL ? ANSWER_NONE : column_answer(st, 4),
+                                   .time_us = sqlite3_column_int64(st, 5) };
+                if (column_capability(st, 1, &a.capability))
+                        r = each(userdata, &a, sqlite3_column_int64(st, 6));
         }
         sqlite3_reset(st);
-        sqlite3_clear_bindings(st);
+        return r != 0 ? r : from_sqlite(rc);
+}
+
+int ledger_uses(Ledger *l, int64_t since_us, const char *app, int (*each)(void *userdata, const LedgerUse *u), void *userdata) {
+        Filled f = { l->statements[app ? ST_USES_OF : ST_USES] };
+        int rc = SQLITE_DONE, r = 0;
+        signed_number(&f, 1, since_us);
+        if (app)
+                text(&f, 2, app);
+        while (r == 0 && (rc = step(&f)) == SQLITE_ROW) {
+                LedgerUse u = { .time_us = sqlite3_column_int64(f.st, 0), .app = column_text(f.st, 1),
+                                .kind = (IdentityKind) sqlite3_column_int(f.st, 2), .certainty = column_certainty(f.st, 3),
+                                .tool = column_text(f.st, 5), .decision = (Decision) sqlite3_column_int(f.st, 6),
+                                .reason = (Reason) sqlite3_column_int(f.st, 7), .outcome = column_text(f.st, 8),
+                                .n_prompt = (uint64_t) sqlite3_column_int64(f.st, 9),
+                                .n_generated = (uint64_t) sqlite3_column_int64(f.st, 10),
+                                .audio_ms = (uint64_t) sqlite3_column_int64(f.st, 11),
+                                .duration_us = (uint64_t) sqlite3_column_int64(f.st, 12) };
+                if (column_capability(f.st, 4, &u.capability))
+                        r = each(userdata, &u);
+        }
+        release(&f);
         return r != 0 ? r : from_sqlite(rc);
 }
 
 int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret) {
-        sqlite3_stmt *st = l->statements[ST_TOKENS];
-        sqlite3_bind_int64(st, 1, since_us);
+        Filled f = { l->statements[ST_TOKENS] };
+        signed_number(&f, 1, since_us);
         if (app)
-                text(st, 2, app);
-        int rc = sqlite3_step(st);
+                text(&f, 2, app);
+        int rc = step(&f);
         if (rc == SQLITE_ROW)
-                *ret = (uint64_t) MAX(sqlite3_column_int64(st, 0), (sqlite3_int64) 0);
-        sqlite3_reset(st);
-        sqlite3_clear_bindings(st);
+                *ret = (uint64_t) MAX(sqlite3_column_int64(f.st, 0), (sqlite3_int64) 0);
+        release(&f);
         return from_sqlite(rc);
+}
+
+/* One of the statements that delete, with its numbers. */
+static int prune(Ledger *l, Statement s, int64_t first, int64_t second, uint64_t *n) {
+        Filled f = { l->statements[s] };
+        signed_number(&f, 1, first);
+        if (sqlite3_bind_parameter_count(f.st) > 1)
+                signed_number(&f, 2, second);
+        int r = run(&f);
+        if (r >= 0)
+                *n += (uint64_t) sqlite3_changes64(l->db);
+        return r;
 }
 
 int ledger_prune(Ledger *l, int64_t now_us, uint64_t *ret_n) {
         int64_t before = now_us - (int64_t) LEDGER_AGE_MAX_DAYS * 86400 * 1000000;
-        sqlite3_bind_int64(l->statements[ST_PRUNE_AGE], 1, before);
-        int r = run(l->statements[ST_PRUNE_AGE]);
-        uint64_t n = (uint64_t) sqlite3_changes64(l->db);
-        if (r >= 0) {
-                sqlite3_bind_int64(l->statements[ST_PRUNE_ROWS], 1, LEDGER_ROWS_MAX);
-                r = run(l->statements[ST_PRUNE_ROWS]);
-        }
+        uint64_t n = 0, n_seen = 0;
+        int r = prune(l, ST_PRUNE_AGE, before, 0, &n);
         if (r >= 0)
-                *ret_n = n + (uint64_t) sqlite3_changes64(l->db);
+                r = prune(l, ST_PRUNE_ROWS, LEDGER_ROWS_MAX, 0, &n);
+        if (r >= 0)
+                r = prune(l, ST_PRUNE_SEEN, before, LEDGER_SEEN_MAX - 1, &n_seen);
+        if (r >= 0)
+                *ret_n = n;
         return r;
 }

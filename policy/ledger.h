@@ -13,7 +13,8 @@
 
 #define LEDGER_AGE_MAX_DAYS 90u         /* uses older than that are pruned; answers stay */
 #define LEDGER_ROWS_MAX 1000000u        /* uses kept at most */
-#define LEDGER_SCHEMA 2u                /* user_version */
+#define LEDGER_SEEN_MAX 4096u           /* pairs of app and capability that were ever used, kept at most; the latest */
+#define LEDGER_SCHEMA 3u                /* user_version */
 
 typedef struct Ledger Ledger;
 
@@ -59,6 +60,9 @@ int ledger_reset_answers(Ledger *l, const char *app, Capability c, const char *t
 /* Callbacks return 0 to go on; anything else ends the walk and is returned. Strings live for the call only. */
 int ledger_answers(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a), void *userdata);
 int ledger_uses(Ledger *l, int64_t since_us, const char *app, int (*each)(void *userdata, const LedgerUse *u), void *userdata);
+
+/* Every app and capability that has an answer (else ANSWER_NONE) or was used (else last_use_us is 0), sorted by name. */
+int ledger_seen(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a, int64_t last_use_us), void *userdata);
 
 /* Tokens (prompt and reply) since then, of an app or (NULL) of all: where a day's bucket stands after a restart. */
 int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret);

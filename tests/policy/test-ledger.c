@@ -111,6 +111,57 @@ static void test_uses(void) {
         CHECK_INT(s.n, 2);
 }
 
+typedef struct Listed {
+        char text[512];
+} Listed;
+
+static int list(void *userdata, const LedgerAnswer *a, int64_t last_use_us) {
+        Listed *l = userdata;
+        snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s/%s%s%s=%s,%s,%lld ", a->app,
+                 capability_info(a->capability)->name, a->tool[0] ? ":" : "", a->tool, answer_name(a->answer), certainty_name(a->certainty),
+                 (long long) last_use_us);
+        return 0;
+}
+
+static void test_seen(void) {
+        fresh();
+        _cleanup_(ledger_freep) Ledger *l = NULL;
+        CHECK_INT(ledger_open(path, &l), 0);
+        LedgerUse u = use_of("org.a.B", 7, 1);
+        CHECK_INT(ledger_add_use(l, &u), 0);
+        u.time_us = 5;                          /* the clock was set back: the later one stays */
+        CHECK_INT(ledger_add_use(l, &u), 0);
+        u = use_of("org.a.A", 6, 1);
+        CHECK_INT(ledger_add_use(l, &u), 0);
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { "org.a.B", CAPABILITY_GENERATE, "", CERTAINTY_UNIT, ANSWER_NEVER, 3 }), 0);
+        CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { "org.a.B", CAPABILITY_TOOL, "rm", CERTAINTY_UNIT, ANSWER_ALWAYS, 3 }), 0);
+        Listed s = {};
+        CHECK_INT(ledger_seen(l, list, &s), 0);
+        CHECK_STR(s.text, "org.a.A/generate=none,sandboxed,6 org.a.B/generate=never,unit,7 org.a.B/tool:rm=always,unit,0 ");
+
+        char name[32];
+        for (unsigned i = 0; i < LEDGER_SEEN_MAX + 10; i++) {
+                snprintf(name, sizeof name, "n%u", i);
+                u = use_of(name, 100 + i, 1);
+                CHECK_INT(ledger_add_use(l, &u), 0);
+        }
+        uint64_t n;
+        CHECK_INT(ledger_prune(l, 200, &n), 0);
+        CHECK_INT(n, 0);
+        Seen kept = {};
+        CHECK_INT(ledger_uses(l, 0, "n0", see, &kept), 0);
+        CHECK_INT(kept.n, 1);                   /* what it did is told still; it is only no longer in the list */
+        sqlite3 *db;
+        CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+        sqlite3_stmt *st;
+        CHECK_INT(sqlite3_prepare_v2(db, "SELECT count(*), min(time) FROM seen", -1, &st, NULL), SQLITE_OK);
+        CHECK_INT(sqlite3_step(st), SQLITE_ROW);
+        CHECK_INT(sqlite3_column_int(st, 0), LEDGER_SEEN_MAX);
+        CHECK_INT(sqlite3_column_int(st, 1), 110);
+        sqlite3_finalize(st);
+        sqlite3_close(db);
+}
+
 static void sql(const char *text) {
         sqlite3 *db;
         CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
@@ -140,6 +191,9 @@ static void test_migration(void) {
         CHECK_INT(a, ANSWER_ALWAYS);
         CHECK_INT(ledger_uses(l, 0, NULL, see, &s), 0);
         CHECK_INT(s.n, 1);
+        Listed seen = {};
+        CHECK_INT(ledger_seen(l, list, &seen), 0);
+        CHECK_STR(seen.text, "org.old.App/camera=always,unit,0 org.old.App/generate=none,unit,1 ");
 }
 
 static void test_not_a_ledger(void) {
@@ -207,6 +261,7 @@ static void test_kills(void) {
 TEST_MAIN(
         { "answers", test_answers },
         { "uses, sums, pruning", test_uses },
+        { "apps that were seen", test_seen },
         { "an older schema is brought up to date", test_migration },
         { "what is no ledger is refused and left alone", test_not_a_ledger },
         { "200 kills lose nothing that was committed", test_kills },
