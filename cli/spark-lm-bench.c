@@ -105,7 +105,7 @@ static int decode_lines(Bench *b, SparkEngine *e, SparkSequence **lines, double 
                 r = spark_sequence_new(e, &(SparkSequenceParams) { .domain = 1 }, &lines[i], &error);
                 if (r >= 0)
                         r = spark_sequence_start(lines[i], &(SparkStart) { .ids = ids, .n_ids = n_ids, .sampler = sampler,
-                                                                           .max_tokens = UINT32_MAX,
+                                                                           .max_tokens = UINT32_MAX, .no_drafts = true,
                                                                            .ignore_end = true }, &error);
                 if (r < 0)
                         return lm_print_error(r, "bench", &error);

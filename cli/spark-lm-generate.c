@@ -12,7 +12,7 @@
 
 #include "cli/spark-lm.h"
 
-enum { GENERATE_PROMPT, GENERATE_RAW, GENERATE_N, GENERATE_TEMPERATURE, GENERATE_SEED, GENERATE_SYSTEM, GENERATE_JSON };
+enum { GENERATE_PROMPT, GENERATE_RAW, GENERATE_N, GENERATE_TEMPERATURE, GENERATE_SEED, GENERATE_SYSTEM, GENERATE_NO_DRAFTS, GENERATE_JSON };
 
 #define N_DEFAULT 512
 #define N_MAX 16777216
@@ -58,6 +58,7 @@ typedef struct Reply {
         size_t n_text;
         SparkFinish finish;
         SparkUsage usage;
+        SparkEngineStats stats;
 } Reply;
 
 static int take(Reply *reply, const SparkEvent *event) {
@@ -102,6 +103,7 @@ static int run_reply(SparkEngine *e, const SparkStart *start, Reply *reply) {
                         if ((r = take(reply, &events[i])) < 0)
                                 return lm_print_error(r, "output", NULL);
         } while (left > 0);
+        spark_engine_stats(e, &reply->stats);
         return left < 0 ? lm_print_error(left, "engine", NULL) : 0;
 }
 
@@ -119,9 +121,10 @@ static void print_summary(const Reply *reply, bool as_json) {
                         reasons[reply->finish], u->n_prompt, ms, u->n_generated, tps);
                 return;
         }
-        json_t *o = json_pack("{s:s%, s:O, s:s, s:i, s:i, s:f, s:f}", "text", reply->text ?: "", reply->n_text, "tokens", reply->ids,
+        json_t *o = json_pack("{s:s%, s:O, s:s, s:i, s:i, s:f, s:f, s:i, s:i}", "text", reply->text ?: "", reply->n_text, "tokens", reply->ids,
                               "finish", reasons[reply->finish], "n_prompt", (int) u->n_prompt, "n_generated", (int) u->n_generated,
-                              "first_token_ms", ms, "tokens_per_second", tps);
+                              "first_token_ms", ms, "tokens_per_second", tps,
+                              "n_drafted", (int) reply->stats.tokens_drafted, "n_kept", (int) reply->stats.tokens_kept);
         if (o)
                 json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
         printf("\n");
@@ -155,7 +158,8 @@ static int generate(const LmCall *call) {
         sampler.seed = (uint64_t) seed;
         Reply reply = { .ids = as_json ? json_array() : NULL };
         signal(SIGINT, interrupt);
-        int r = run_reply(e, &(SparkStart) { .ids = list.ids, .n_ids = list.n, .max_tokens = (uint32_t) n, .sampler = sampler }, &reply);
+        int r = run_reply(e, &(SparkStart) { .ids = list.ids, .n_ids = list.n, .max_tokens = (uint32_t) n, .sampler = sampler,
+                                    .no_drafts = call->values[GENERATE_NO_DRAFTS] != NULL }, &reply);
         if (r >= 0)
                 print_summary(&reply, as_json);
         json_decref(reply.ids);
@@ -175,6 +179,7 @@ const LmCommand lm_generate = {
                 [GENERATE_TEMPERATURE] = { "temperature", "T", "0 (the default) is greedy" },
                 [GENERATE_SEED] = { "seed", "S", "of the draws; default 0" },
                 [GENERATE_SYSTEM] = { "system", "TEXT", "instructions before the prompt" },
+                [GENERATE_NO_DRAFTS] = { "no-drafts", NULL, "guess nothing ahead: the same tokens, one a step" },
                 [GENERATE_JSON] = { "json", NULL, "one JSON object at the end instead of a stream" },
                 {},
         },

@@ -107,14 +107,16 @@ typedef struct SparkEvent {
 } SparkEvent;
 
 /* One step of everything that runs: a chunk of waiting prompts (interactive first, then by arrival) and one token of
- * every sequence that generates. Events lie in the engine's own array: at most a TOKEN and a FINISHED of each
- * sequence. Returns 1 where work is left, 0 where nothing is to be done, negative on a fault of the engine itself. */
+ * every sequence that generates, or a few where guesses of what comes next held. Events lie in the engine's own array,
+ * a sequence's in their order, FINISHED last. Returns 1 where work is left, 0 where nothing is to be done, negative on a fault of the engine itself. */
 int spark_engine_step(SparkEngine *e, const SparkEvent **ret_events, size_t *ret_n);
 
 typedef struct SparkEngineStats {
         uint32_t n_sequences, n_running, n_waiting;
         uint64_t kv_bytes, kv_budget;
-        uint64_t tokens_prefilled, tokens_reused, tokens_generated, evictions;
+        uint64_t tokens_prefilled, tokens_reused, tokens_generated;
+        uint64_t tokens_drafted, tokens_kept;   /* guessed ahead; of these: chosen */
+        uint64_t evictions;
 } SparkEngineStats;
 void spark_engine_stats(const SparkEngine *e, SparkEngineStats *ret);
 
@@ -139,6 +141,7 @@ typedef struct SparkStart {
         uint32_t max_tokens;            /* 0: only read the prompt (prewarm); UINT32_MAX: up to the context's end */
         SamplerParams sampler;
         bool ignore_end;                /* benchmarks: generate on past an end token */
+        bool no_drafts;                 /* benchmarks: one token a step, whatever could be guessed; the tokens are the same */
 } SparkStart;
 
 /* -ENOBUFS: n_ids leaves no room in the context (the text has both numbers); -EBUSY: it runs already. */

@@ -50,13 +50,14 @@ static json_t *model(const SparkModel *m) {
 static json_t *engine(const Server *s) {
         SparkEngineStats t;
         spark_engine_stats(s->engine, &t);
-        return json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI}",
+        return json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sI}",
                          "n_ctx", (json_int_t) spark_engine_n_ctx(s->engine), "threads", (json_int_t) pool_n_threads(s->pool),
                          "sessions", (json_int_t) s->sessions.n, "sequences", (json_int_t) t.n_sequences,
                          "running", (json_int_t) t.n_running, "waiting", (json_int_t) t.n_waiting,
                          "kv_bytes", (json_int_t) t.kv_bytes, "kv_budget", (json_int_t) t.kv_budget,
                          "tokens_prefilled", (json_int_t) t.tokens_prefilled, "tokens_reused", (json_int_t) t.tokens_reused,
-                         "tokens_generated", (json_int_t) t.tokens_generated, "evictions", (json_int_t) t.evictions);
+                         "tokens_generated", (json_int_t) t.tokens_generated, "tokens_drafted", (json_int_t) t.tokens_drafted,
+                         "tokens_kept", (json_int_t) t.tokens_kept, "evictions", (json_int_t) t.evictions);
 }
 
 char *facts_json(const Server *s) {

@@ -17,7 +17,8 @@
  *   "model"            {"architecture", "name", "kernels": STRING, "parameters", "weights_bytes", "n_ctx_train",
  *                       "n_layers", "n_embd", "n_heads", "n_heads_kv", "n_vocab": INT, "chat_template": BOOL}
  *   "engine"           {"n_ctx", "threads", "sessions", "sequences", "running", "waiting", "kv_bytes", "kv_budget",
- *                       "tokens_prefilled", "tokens_reused", "tokens_generated", "evictions": INT}
+ *                       "tokens_prefilled", "tokens_reused", "tokens_generated", "tokens_drafted" (guessed ahead),
+ *                       "tokens_kept" (of these), "evictions": INT}
  *
  * Keys may be added; none changes its meaning. */
 

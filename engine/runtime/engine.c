@@ -95,6 +95,8 @@ void spark_engine_stats(const SparkEngine *e, SparkEngineStats *ret) {
                 .tokens_prefilled = e->tokens_prefilled,
                 .tokens_reused = e->tokens_reused,
                 .tokens_generated = e->tokens_generated,
+                .tokens_drafted = e->tokens_drafted,
+                .tokens_kept = e->tokens_kept,
                 .evictions = kv_cache_evictions(e->cache) + e->preemptions,
         };
         for (size_t i = 0; i < e->n_sequences; i++) {
@@ -141,18 +143,30 @@ static void finish(SparkEngine *e, SparkSequence *s) {
 
 /* ---- the step ---- */
 
+/* Tokens one after another, for as long as what was guessed is what is chosen. */
+static void choose(SparkEngine *e, StepRow *row) {
+        SparkSequence *s = row->sequence;
+        const uint32_t *drafted = s->ids + s->kv.n_held + 1;
+
+        for (uint32_t i = 0; i < row->n_logits; i++) {
+                float *logits = e->logits + (row->first_logits + i) * forward_logits_stride(e->model);
+                const uint32_t id = sampler_next(s->sampler, logits, NULL);
+                row->chosen[row->n_chosen++] = id;
+                if (tokenizer_is_end(e->model->tokenizer, id) && !s->ignore_end)
+                        return;
+                sampler_accept(s->sampler, id);
+                if (i + 1 < row->n_logits && id != drafted[i])
+                        return;
+        }
+}
+
 static void sample_job(void *userdata, unsigned thread, unsigned n_threads) {
         SparkEngine *e = userdata;
-        uint32_t j;
+        uint32_t i;
         (void) thread;
         (void) n_threads;
-        while ((j = pool_next(&e->sample_next, e->n_logits)) != UINT32_MAX) {
-                uint32_t k = 0;
-                for (size_t i = 0; i < e->n_rows; i++)
-                        if (e->rows[i].logits && k++ == j)
-                                e->rows[i].chosen = sampler_next(e->rows[i].sequence->sampler,
-                                                                 e->logits + j * forward_logits_stride(e->model), NULL);
-        }
+        while ((i = pool_next(&e->sample_next, (uint32_t) e->n_rows)) != UINT32_MAX)
+                choose(e, &e->rows[i]);
 }
 
 static void take_token(SparkEngine *e, SparkSequence *s, uint32_t id, uint64_t now) {
@@ -170,7 +184,6 @@ static void take_token(SparkEngine *e, SparkSequence *s, uint32_t id, uint64_t n
                 return;
         }
 
-        sampler_accept(s->sampler, id);
         s->usage.n_generated++;
         e->tokens_generated++;
 
@@ -190,7 +203,7 @@ static void compute(SparkEngine *e) {
         const uint64_t begin = now_us();
         forward_run(e->forward, e->pool, e->segments, e->n_rows, e->logits);
         atomic_store(&e->sample_next, 0);
-        if (e->n_logits > 1)
+        if (e->n_rows > 1 && e->n_logits > 1)
                 pool_run(e->pool, sample_job, e);
         else
                 sample_job(e, 0, 1);
@@ -198,13 +211,23 @@ static void compute(SparkEngine *e) {
         const uint64_t now = now_us();
         schedule_learn(e, now - begin);
         for (size_t i = 0; i < e->n_rows; i++) {
-                SparkSequence *s = e->rows[i].sequence;
+                const StepRow *row = &e->rows[i];
+                SparkSequence *s = row->sequence;
                 if (s->state == SEQUENCE_PROMPT)
-                        e->tokens_prefilled += e->rows[i].n;
-                kv_table_advance(&s->kv, s->ids, e->rows[i].n);
-                if (e->rows[i].logits)
-                        take_token(e, s, e->rows[i].chosen, now);
-                else if (s->kv.n_held == s->n_ids)
+                        e->tokens_prefilled += row->n;
+                /* The first of a guess's rows computes what was there before it. */
+                const uint32_t n_kept = row->n_drafted > 0 ? row->n_chosen - 1 : 0;
+                kv_table_advance(&s->kv, s->ids, row->n - row->n_drafted + n_kept);
+                if (row->n_drafted > 0) {
+                        draft_learn(&s->draft, row->n_drafted, n_kept);
+                        e->tokens_drafted += row->n_drafted;
+                        e->tokens_kept += n_kept;
+                }
+                for (uint32_t k = 0; k < row->n_chosen && s->state != SEQUENCE_DONE; k++)
+                        take_token(e, s, row->chosen[k], now);
+                if (row->n_logits > 0)
+                        continue;
+                if (s->kv.n_held == s->n_ids)
                         sequence_end(s, SPARK_FINISH_LENGTH);
         }
 }

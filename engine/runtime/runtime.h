@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "engine/models/forward.h"
+#include "engine/runtime/draft.h"
 #include "engine/runtime/kv-table.h"
 #include "engine/spark-engine.h"
 #include "engine/text/utf8.h"
@@ -15,6 +16,7 @@
 #define KV_CONTEXTS_DEFAULT 4u                /* budget where none is given, in full contexts */
 #define MIXED_CHUNK_FIRST 8u               /* prompt tokens beside generating sequences, until steps were measured */
 #define ROWS_MAX (SPARK_ROWS_MAX + SPARK_CHUNK)
+#define DRAFT_ROWS_MAX (DRAFT_MAX + 1)      /* rows of a step up to which more are added by guessing */
 
 typedef enum SequenceState {
         SEQUENCE_IDLE,
@@ -39,6 +41,8 @@ struct SparkSequence {
         uint32_t max_tokens;
         bool ignore_end;
         Sampler *sampler;
+        bool drafts;                          /* guesses ahead */
+        Draft draft;
         Utf8Stream stream;
 
         uint64_t arrival;                     /* order of starts */
@@ -49,9 +53,11 @@ struct SparkSequence {
 
 typedef struct StepRow {                      /* one segment of this step */
         SparkSequence *sequence;
-        uint32_t n;
-        bool logits;
-        uint32_t chosen;                      /* the next token, where logits */
+        uint32_t n;                           /* of these the last n_drafted are guesses */
+        uint32_t n_drafted;
+        uint32_t n_logits, first_logits;      /* 0, or 1 + n_drafted; place of the first in the step's logits */
+        uint32_t n_chosen;                    /* the next tokens, as far as guesses held */
+        uint32_t chosen[DRAFT_MAX + 1];
 } StepRow;
 
 struct SparkEngine {
@@ -82,7 +88,7 @@ struct SparkEngine {
         char *text;                           /* of the events; grows, so events hold offsets until the step's end */
         size_t n_text, text_allocated;
 
-        uint64_t tokens_prefilled, tokens_reused, tokens_generated, preemptions;
+        uint64_t tokens_prefilled, tokens_reused, tokens_generated, tokens_drafted, tokens_kept, preemptions;
 };
 
 uint64_t now_us(void);
@@ -93,6 +99,8 @@ void schedule_learn(SparkEngine *e, uint64_t step_us);
 
 /* sequence.c */
 int sequence_append(SparkSequence *s, uint32_t id);
+/* Guesses what comes next, at most `most` tokens, after the ids: how many. */
+uint32_t sequence_draft(SparkSequence *s, uint32_t most);
 void sequence_end(SparkSequence *s, SparkFinish finish);
 bool sequence_running(const SparkSequence *s);
 

@@ -95,7 +95,7 @@ static bool reserve(SparkEngine *e, SparkSequence *s, size_t n) {
 
 static void add_row(SparkEngine *e, SparkSequence *s, uint32_t n, bool logits) {
         s->served = e->clock;
-        e->rows[e->n_rows++] = (StepRow) { .sequence = s, .n = n, .logits = logits };
+        e->rows[e->n_rows++] = (StepRow) { .sequence = s, .n = n, .n_logits = logits };
 }
 
 /* The next of a state that is not in this step and was not passed over in it. */
@@ -174,33 +174,63 @@ static void add_prompts(SparkEngine *e) {
         }
 }
 
+/* Guesses ride along where few rows are computed: the weights are read once for all of them. They stay inside the page
+ * that the row before them has, so that a guess takes no memory from anybody. */
+static void add_drafts(SparkEngine *e) {
+        uint32_t spare = e->n_rows < DRAFT_ROWS_MAX ? DRAFT_ROWS_MAX - (uint32_t) e->n_rows : 0;
+
+        for (size_t i = 0; i < e->n_rows && spare > 0; i++) {
+                StepRow *row = &e->rows[i];
+                SparkSequence *s = row->sequence;
+                if (!s->drafts)
+                        continue;
+                uint32_t most = MIN(draft_length(&s->draft), spare);
+                most = MIN(most, s->max_tokens - s->usage.n_generated - 1);
+                most = MIN(most, e->n_ctx - (uint32_t) s->n_ids - 1);
+                most = MIN(most, KV_PAGE_TOKENS - 1 - (uint32_t) (s->kv.n_held % KV_PAGE_TOKENS));
+                row->n_drafted = sequence_draft(s, most);
+                row->n += row->n_drafted;
+                row->n_logits += row->n_drafted;
+                spare -= row->n_drafted;
+        }
+}
+
 void schedule_step(SparkEngine *e) {
         e->clock++;
         e->n_rows = 0;
         add_generating(e);
+        const size_t n_generating = e->n_rows;
         add_prompts(e);
+        if (e->n_rows == n_generating)
+                add_drafts(e);
 
         e->n_logits = 0;
         for (size_t i = 0; i < e->n_rows; i++) {
-                const SparkSequence *s = e->rows[i].sequence;
+                StepRow *row = &e->rows[i];
+                const SparkSequence *s = row->sequence;
                 e->segments[i] = (Segment) {
                         .ids = s->ids + s->kv.n_held,
-                        .n = e->rows[i].n,
+                        .n = row->n,
                         .pos0 = (uint32_t) s->kv.n_held,
-                        .n_logits = e->rows[i].logits,
+                        .n_logits = row->n_logits,
                 };
                 for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++)
                         e->segments[i].pages[g] = s->kv.data[g];
-                e->n_logits += e->rows[i].logits;
+                row->first_logits = e->n_logits;
+                e->n_logits += row->n_logits;
         }
 }
 
 /* Steps of generating alone teach what is normal; mixed ones whether their chunk was too large. */
 void schedule_learn(SparkEngine *e, uint64_t step_us) {
-        uint32_t n_prompt = 0, n_generate = 0;
-        for (size_t i = 0; i < e->n_rows; i++)
+        uint32_t n_prompt = 0, n_generate = 0, n_drafted = 0;
+        for (size_t i = 0; i < e->n_rows; i++) {
                 *(e->rows[i].sequence->state == SEQUENCE_GENERATE ? &n_generate : &n_prompt) += e->rows[i].n;
+                n_drafted += e->rows[i].n_drafted;
+        }
 
+        if (n_drafted > 0)
+                return;
         if (n_prompt == 0)
                 e->decode_us = e->decode_us > 0 ? (7 * e->decode_us + step_us) / 8 : step_us;
         else if (n_generate > 0 && e->decode_us > 0 && n_prompt >= e->mixed_chunk) {

@@ -66,6 +66,12 @@ int sequence_append(SparkSequence *s, uint32_t id) {
         return 0;
 }
 
+uint32_t sequence_draft(SparkSequence *s, uint32_t most) {
+        if (most == 0 || reserve_ids(s, s->n_ids + most) < 0)
+                return 0;
+        return draft_find(s->ids, s->n_ids, most);
+}
+
 int spark_sequence_fork(SparkSequence *s, void *userdata, SparkSequence **ret, EngineError *reterr) {
         if (sequence_running(s))
                 return engine_fail(reterr, -EBUSY, "the sequence runs");
@@ -130,6 +136,8 @@ int spark_sequence_start(SparkSequence *s, const SparkStart *start, EngineError 
         s->cancelled = s->starved = s->generating = false;
         s->max_tokens = start->max_tokens;
         s->ignore_end = start->ignore_end;
+        s->drafts = !start->no_drafts;
+        s->draft = DRAFT_INIT;
         s->stream = (Utf8Stream) {};
         s->arrival = ++e->clock;
         s->start_us = now_us();

@@ -101,12 +101,13 @@ static void run(SparkEngine *e) {
                 ;
 }
 
-/* The reply that all others are measured against: alone, one thread, whole prompt at once. */
+/* The reply that all others are measured against: alone, one thread, whole prompt at once, nothing guessed. */
 static void reference(const uint32_t *ids, size_t n, uint32_t max_tokens, Reply *ret) {
         Fixture f = {};
         open_fixture(&f, 1, &(SparkEngineParams) { .kv_type = KV_F16 });
         SparkSequence *s = sequence(f.engine, 0, ret);
         SparkStart start = start_of(ids, n, max_tokens);
+        start.no_drafts = true;
         begin(s, ret, &start);
         run(f.engine);
         spark_sequence_free(s);
