@@ -15,7 +15,7 @@
 
 typedef struct SessionOptions {
         Generation generation;
-        char *instructions, *model, *priority;
+        char *instructions, *model, *priority, *overflow;
         IgnoredKeys ignored;
 } SessionOptions;
 
@@ -24,12 +24,14 @@ static const OptionSpec session_options[] = {
         { "instructions", "s", offsetof(SessionOptions, instructions), 0, INSTRUCTIONS_BYTES_MAX, OPTION_ALWAYS },
         { "model", "s", offsetof(SessionOptions, model), 0, MODEL_NAME_MAX, OPTION_ALWAYS },
         { "priority", "s", offsetof(SessionOptions, priority), 0, 32, OPTION_ALWAYS },
+        { "overflow", "s", offsetof(SessionOptions, overflow), 0, 32, OPTION_ALWAYS },
 };
 
 static void session_options_done(SessionOptions *o) {
         free(o->instructions);
         free(o->model);
         free(o->priority);
+        free(o->overflow);
         ignored_keys_done(&o->ignored);
 }
 
@@ -59,8 +61,12 @@ static int session_options_read(Manager *m, sd_bus_message *message, SessionOpti
         bool background = o->priority && strcmp(o->priority, "background") == 0;
         if (o->priority && !background && strcmp(o->priority, "interactive") != 0)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "Option 'priority' is '%s', it has to be 'interactive' or 'background'", o->priority);
+        bool drop_oldest = o->overflow && strcmp(o->overflow, "drop-oldest") == 0;
+        if (o->overflow && !drop_oldest && strcmp(o->overflow, "fail") != 0)
+                return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "Option 'overflow' is '%s', it has to be 'fail' or 'drop-oldest'", o->overflow);
         *ret = (SessionParams) {
                 .generation = o->generation,
+                .drop_oldest = drop_oldest,
                 .priority = background ? QUEUE_BACKGROUND : QUEUE_INTERACTIVE,
                 .instructions = o->instructions,
                 .ignored = &o->ignored,

@@ -85,6 +85,7 @@ int session_new(Client *c, const SessionParams *p, Session **ret, sd_bus_error *
         s->number = ++c->user->manager->last_session;
         s->generation = p->generation;
         s->priority = p->priority;
+        s->drop_oldest = p->drop_oldest;
         if (p->ask) {
                 s->ask = sd_bus_message_ref(p->ask);
                 s->closed = true;
@@ -105,7 +106,7 @@ int session_new(Client *c, const SessionParams *p, Session **ret, sd_bus_error *
 }
 
 int session_fork(Session *s, Session **ret, sd_bus_error *reterr) {
-        SessionParams p = { .generation = s->generation, .priority = s->priority, .ignored = &s->ignored };
+        SessionParams p = { .generation = s->generation, .priority = s->priority, .drop_oldest = s->drop_oldest, .ignored = &s->ignored };
         size_t n = s->turn ? s->turn->n_before : s->transcript.n_messages;
         Session *fork;
         int r;
@@ -192,5 +193,10 @@ int session_append(Session *s, Role role, Origin origin, const char *text, sd_bu
 
 void session_truncate(Session *s, size_t n_messages) {
         transcript_truncate(&s->transcript, n_messages);
+        session_account(s);
+}
+
+void session_drop(Session *s, size_t n_messages) {
+        transcript_drop(&s->transcript, n_messages);
         session_account(s);
 }

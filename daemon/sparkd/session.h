@@ -26,6 +26,7 @@ struct Session {
         Generation generation;
         IgnoredKeys ignored;
         QueuePriority priority;
+        bool drop_oldest;                  /* where the context is full, its oldest turns go */
         bool closed;                       /* no longer to be found: waits for its turn's end */
         sd_bus_message *ask;               /* the call to be answered */
         Turn *turn;
@@ -36,6 +37,7 @@ struct Session {
 typedef struct SessionParams {
         Generation generation;
         QueuePriority priority;
+        bool drop_oldest;
         const char *instructions;          /* "" or NULL: none */
         const IgnoredKeys *ignored;
         sd_bus_message *ask;               /* NULL: a session with a path */
@@ -56,3 +58,5 @@ Session *session_find(Manager *m, const char *path, const char *sender);
 /* Appends what the user says now. Negative with reterr filled; the transcript is then as before. */
 int session_append(Session *s, Role role, Origin origin, const char *text, sd_bus_error *reterr);
 void session_truncate(Session *s, size_t n_messages);
+/* The first n messages after the instructions are forgotten. */
+void session_drop(Session *s, size_t n_messages);

@@ -116,25 +116,57 @@ void transcript_truncate(Transcript *t, size_t n_messages) {
         }
 }
 
-int transcript_json(const Transcript *t, char **ret, size_t *ret_size) {
+size_t transcript_n_instructions(const Transcript *t) {
+        size_t n = 0;
+        while (n < t->n_messages && t->messages[n].role == ROLE_SYSTEM)
+                n++;
+        return n;
+}
+
+size_t transcript_turn_end(const Transcript *t, size_t i) {
+        while (i < t->n_messages && t->messages[i].role != ROLE_ASSISTANT)
+                i++;
+        while (i < t->n_messages && t->messages[i].role == ROLE_ASSISTANT)
+                i++;
+        return i;
+}
+
+void transcript_drop(Transcript *t, size_t n) {
+        const size_t first = transcript_n_instructions(t);
+
+        for (size_t i = first; i < first + n; i++) {
+                t->json_size -= t->messages[i].json_size + MESSAGE_ENVELOPE;
+                free(t->messages[i].text);
+        }
+        if (n > 0)
+                memmove(t->messages + first, t->messages + first + n, (t->n_messages - first - n) * sizeof *t->messages);
+        t->n_messages -= n;
+}
+
+int transcript_json(const Transcript *t, size_t n_skip, char **ret, size_t *ret_size) {
+        const size_t n_instructions = transcript_n_instructions(t);
         char *buffer = malloc(t->json_size + sizeof "[]");
         if (!buffer)
                 return -ENOMEM;
 
         char *p = buffer;
         *p++ = '[';
+        const TranscriptMessage *before = NULL;
         for (size_t i = 0; i < t->n_messages; i++) {
                 const TranscriptMessage *m = t->messages + i;
-                if (i > 0 && m->role == m[-1].role)
+                if (i >= n_instructions && i - n_instructions < n_skip)
+                        continue;
+                if (before && m->role == before->role)
                         p = stpcpy(p, SEPARATOR);
                 else {
-                        if (i > 0)
+                        if (before)
                                 p = stpcpy(p, "\"},");
                         p = stpcpy(stpcpy(stpcpy(p, "{\"role\":\""), role_name(m->role)), "\",\"content\":\"");
                 }
                 p = json_write_text(p, m->text);
+                before = m;
         }
-        if (t->n_messages > 0)
+        if (before)
                 p = stpcpy(p, "\"}");
         *p++ = ']';
         *p = '\0';

@@ -36,8 +36,16 @@ void transcript_done(Transcript *t);
 int transcript_append(Transcript *t, Role role, Origin origin, const char *text);
 void transcript_truncate(Transcript *t, size_t n_messages);
 
-/* [{"role": …, "content": …}, …]; messages of one role in a row become one, with an empty line between. */
-int transcript_json(const Transcript *t, char **ret, size_t *ret_size);
+/* Messages at the beginning that are instructions; turns come after. */
+size_t transcript_n_instructions(const Transcript *t);
+/* Where the turn that begins with message i ends: what is said to the model, and its answer. */
+size_t transcript_turn_end(const Transcript *t, size_t i);
+/* The first n messages after the instructions are gone. */
+void transcript_drop(Transcript *t, size_t n);
+
+/* [{"role": …, "content": …}, …] without the first n_skip messages after the instructions; messages of one role in a
+ * row become one, with an empty line between. */
+int transcript_json(const Transcript *t, size_t n_skip, char **ret, size_t *ret_size);
 
 /* Bytes of text as the inside of a JSON string (RFC 8259). */
 size_t json_escaped_size(const char *text);

@@ -66,9 +66,13 @@ static int turn_answer_ask(Turn *t, const TurnEnd *end) {
 static void turn_settle_transcript(Turn *t, const TurnEnd *end) {
         Session *s = t->session;
 
-        if (end->error || (strcmp(end->reason, "cancelled") == 0 && t->reply_size == 0))
+        if (end->error || (strcmp(end->reason, "cancelled") == 0 && t->reply_size == 0)) {
                 session_truncate(s, t->n_before);
-        else if (!s->ask && session_append(s, ROLE_ASSISTANT, ORIGIN_MODEL, t->reply ?: "", NULL) < 0)
+                return;
+        }
+        session_drop(s, t->n_skipped);
+        t->n_before -= t->n_skipped;
+        if (!s->ask && session_append(s, ROLE_ASSISTANT, ORIGIN_MODEL, t->reply ?: "", NULL) < 0)
                 session_truncate(s, t->n_before);
 }
 
@@ -108,6 +112,12 @@ static void turn_end_cancelled(Turn *t, const WorkerFinished *f) {
         turn_end(t, &end);
 }
 
+/* The worker's words for CONTEXT_FULL. */
+static void context_numbers(const char *text, unsigned long long *ret_requested, unsigned long long *ret_available) {
+        *ret_requested = *ret_available = 0;
+        (void) sscanf(text, "%19llu %19llu", ret_requested, ret_available);
+}
+
 /* All text is out: tells the end as the worker gave it. */
 static void turn_end_finished(Turn *t) {
         const WorkerFinished *f = &t->finished;
@@ -130,8 +140,8 @@ static void turn_end_finished(Turn *t) {
                 end.reason = "length";
                 break;
         case WIRE_FINISH_CONTEXT_FULL: {
-                unsigned long long requested = 0, available = 0;
-                (void) sscanf(said, "%19llu %19llu", &requested, &available);
+                unsigned long long requested, available;
+                context_numbers(said, &requested, &available);
                 snprintf(text, sizeof text, "requested %llu tokens, available %llu", requested, available);
                 end.error = SPARK_ERROR_CONTEXT_FULL;
                 break;
@@ -244,7 +254,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         if (u->queue.n_items >= TURNS_QUEUED_PER_USER || s->app->lane.n_items >= TURNS_QUEUED_PER_APP)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_BUSY, "%zu turns wait, %zu of this application, at most %u: position %zu is not to be had",
                                          u->queue.n_items, s->app->lane.n_items, TURNS_QUEUED_PER_APP, u->queue.n_items + 1);
-        r = transcript_json(&s->transcript, &json, &json_size);
+        r = transcript_json(&s->transcript, 0, &json, &json_size);
         if (r < 0)
                 return r;
         PenaltyKey penalty = { .app = s->app->id, .input = digest(&u->manager->key, json, json_size) };
@@ -294,17 +304,44 @@ void turn_cancel(Turn *t) {
 
 /* ---- the user's turns ---- */
 
+/* Whether there are turns before this one that could be left out. */
+static bool turn_can_drop(const Turn *t) {
+        const Session *s = t->session;
+        return s->drop_oldest && transcript_n_instructions(&s->transcript) + t->n_skipped < t->n_before;
+}
+
+/* Leaves out whole turns, the oldest first, until about half of the context is free by a guess from their bytes: so
+ * that not every turn from now on begins anew. What is left out is forgotten when the reply is there. */
+static void turn_drop_oldest(Turn *t, const char *numbers) {
+        const Transcript *transcript = &t->session->transcript;
+        const size_t first = transcript_n_instructions(transcript);
+        unsigned long long requested, available;
+        size_t bytes = 0, dropped = 0, i = first + t->n_skipped;
+
+        context_numbers(numbers, &requested, &available);
+        for (size_t k = 0; k < transcript->n_messages; k++)
+                bytes += k < first || k >= i ? transcript->messages[k].json_size : 0;
+        do {
+                const size_t end = transcript_turn_end(transcript, i);
+                for (; i < end; i++)
+                        dropped += transcript->messages[i].json_size;
+                t->n_dropped++;
+        } while (i < t->n_before && (double) requested * (double) (bytes - dropped) > (double) bytes * (double) available / 2);
+        t->n_skipped = i - first;
+}
+
 static int turn_give(Turn *t) {
         Session *s = t->session;
         User *u = s->user;
         _cleanup_free_ char *json = NULL;
         size_t size;
 
-        int r = transcript_json(&s->transcript, &json, &size);
+        int r = transcript_json(&s->transcript, t->n_skipped, &json, &size);
         if (r < 0)
                 return r;
         t->given_usec = manager_now(u->manager);
-        r = worker_respond(u->worker, s->number, t->request, s->app->id, s->priority == QUEUE_BACKGROUND ? WIRE_RESPOND_BACKGROUND : 0,
+        r = worker_respond(u->worker, s->number, t->request, s->app->id,
+                           (s->priority == QUEUE_BACKGROUND ? WIRE_RESPOND_BACKGROUND : 0) | (turn_can_drop(t) ? WIRE_RESPOND_KEEP_ROOM : 0),
                            &t->generation, json, size, &t->receipt);
         if (r >= 0)
                 s->generation_of_worker = worker_generation(u->worker);
@@ -377,6 +414,12 @@ void turns_finished(User *u, const WorkerFinished *f) {
         if (!t)
                 return;
         penalties_clear(&u->manager->penalties, &t->penalty);
+        if (f->reason == WIRE_FINISH_CONTEXT_FULL && !t->cancelled && turn_can_drop(t)) {
+                turn_drop_oldest(t, f->text);
+                if (turn_give(t) < 0)
+                        turn_fail(t, SPARK_ERROR_WORKER_LOST, "The worker cannot be reached; the call may be made again");
+                return;
+        }
         t->finished = *f;
         t->state = TURN_SENDING;
         u->n_running--;

@@ -24,6 +24,8 @@ struct Turn {
         IgnoredKeys ignored;
         PenaltyKey penalty;
         size_t n_before;                   /* messages before it */
+        size_t n_skipped;                  /* of these, after the instructions: the worker is not given them */
+        uint32_t n_dropped;                /* the turns that they were */
         uint64_t receipt;                  /* of the worker, once RUNNING */
         bool given_back;                   /* a worker died before it had read this: it waits a second time */
         char *reply;

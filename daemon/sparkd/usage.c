@@ -18,6 +18,8 @@ static int append_counts(sd_bus_message *m, const Turn *t, const WorkerFinished 
                                   "generated-tokens", "u", f->n_generated,
                                   "tokens-per-second", "d", rate,
                                   "seed", "t", f->seed);
+        if (r >= 0 && t->session->drop_oldest)
+                r = sd_bus_message_append(m, "{sv}", "dropped-turns", "u", t->n_dropped);
         if (r < 0 || t->first_usec == 0)
                 return r;
         return sd_bus_message_append(m, "{sv}", "first-token-ms", "d", milliseconds(t->called_usec, t->first_usec));

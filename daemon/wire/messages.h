@@ -63,7 +63,9 @@ typedef enum WireType {
 
 #define WIRE_RESPOND_BACKGROUND   (UINT64_C(1) << 0)
 #define WIRE_RESPOND_PREWARM      (UINT64_C(1) << 1)   /* read the prompt, say nothing */
-#define WIRE_RESPOND_FLAGS_ALL    (WIRE_RESPOND_BACKGROUND | WIRE_RESPOND_PREWARM)
+#define WIRE_RESPOND_KEEP_ROOM    (UINT64_C(1) << 2)   /* CONTEXT_FULL also where a quarter of the context, or the reply's
+                                                        * max tokens, would not be left for the reply */
+#define WIRE_RESPOND_FLAGS_ALL    (WIRE_RESPOND_BACKGROUND | WIRE_RESPOND_PREWARM | WIRE_RESPOND_KEEP_ROOM)
 
 typedef enum WireFinish {                 /* why a turn ended; numbers are the protocol's */
         WIRE_FINISH_STOP = 0,

@@ -14,6 +14,7 @@
 #include "daemon/worker/transcript.h"
 
 #define FLUSH_MS 1000
+#define ROOM_SHARE 4u                     /* of the context: WIRE_RESPOND_KEEP_ROOM */
 #define BROKEN (-EPROTO)                  /* sparkd's fault, for a handler to return */
 
 /* ---- out ---- */
@@ -74,6 +75,11 @@ static int context_full(Server *s, const WireMessage *m, SparkUsage *u) {
         return send_finished(s, m->fields[1].t, m->fields[12].t, WIRE_FINISH_CONTEXT_FULL, u, numbers);
 }
 
+static bool has_room(const Server *s, size_t n_ids, uint32_t max_tokens) {
+        const uint32_t n_ctx = spark_engine_n_ctx(s->engine), wanted = MIN(max_tokens, n_ctx / ROOM_SHARE);
+        return n_ids <= n_ctx && n_ctx - n_ids >= wanted;
+}
+
 static int start_turn(Server *s, const WireMessage *m, Session *session, const TokenList *list, EngineError *e) {
         const WireField *f = m->fields;
         bool prewarm = f[3].t & WIRE_RESPOND_PREWARM;
@@ -85,6 +91,8 @@ static int start_turn(Server *s, const WireMessage *m, Session *session, const T
                         .top_k = f[10].u, .repeat_window = f[11].u, .seed = f[12].t,
                 },
         };
+        if ((f[3].t & WIRE_RESPOND_KEEP_ROOM) && !has_room(s, start.n_ids, start.max_tokens))
+                return -ENOBUFS;
         int r = session_begin(session, f[1].t, f[12].t);
         if (r < 0)
                 return r;

@@ -41,7 +41,8 @@ static void read_usage(sd_bus_message *m, Reply *reply) {
                 REQUIRE(sd_bus_message_peek_type(m, NULL, &contents) > 0);
                 const struct { const char *key, *type; void *target; } numbers[] = {
                         { "prompt-tokens", "u", &reply->n_prompt }, { "cached-tokens", "u", &reply->n_cached },
-                        { "generated-tokens", "u", &reply->n_generated }, { "seed", "t", &reply->seed },
+                        { "generated-tokens", "u", &reply->n_generated }, { "dropped-turns", "u", &reply->n_dropped },
+                        { "seed", "t", &reply->seed },
                         { "first-token-ms", "d", &reply->first_token_ms }, { "tokens-per-second", "d", &reply->tokens_per_second },
                 };
                 bool known = false;

@@ -23,7 +23,7 @@ typedef struct Reply {                     /* of one turn, as its signals told i
         unsigned n_finished;
         bool broken;                       /* a Delta after Finished */
         char reason[16], error[64], message[512], ignored[512];
-        uint32_t n_prompt, n_cached, n_generated;
+        uint32_t n_prompt, n_cached, n_generated, n_dropped;
         uint64_t seed;
         double first_token_ms, tokens_per_second;
 } Reply;
