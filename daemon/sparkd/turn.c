@@ -259,7 +259,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
                 return r;
         PenaltyKey penalty = { .app = s->app->id, .input = digest(&u->manager->key, json, json_size) };
         if (penalties_refuses(&u->manager->penalties, &penalty))
-                return sd_bus_error_setf(reterr, SPARK_ERROR_REFUSED, "This input was being worked on when the worker was lost, %u times; it is not tried again",
+                return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "This input was being worked on when the worker was lost, %u times; it is not tried again",
                                          PENALTY_LOST_MAX);
         r = user_start_worker(u, reterr);
         if (r < 0)

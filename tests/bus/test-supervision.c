@@ -8,7 +8,7 @@
 #include "tests/test.h"
 
 #define WORKER_LOST "org.spark.Assistant.Error.WorkerLost"
-#define REFUSED "org.spark.Assistant.Error.Refused"
+#define INVALID "org.spark.Assistant.Error.InvalidInput"
 
 static TestClient client;
 
@@ -129,7 +129,7 @@ static void test_poison(void) {
                 check_lost(client_finish(&client, path, turn));
         }
         CHECK(session_try(&client, path, "Poison.", &error) < 0);
-        CHECK_STR(error.name, REFUSED);
+        CHECK_STR(error.name, INVALID);
 
         /* Another input of the same application is not refused, and clears nothing. */
         char second[PATH_SIZE];
@@ -137,7 +137,7 @@ static void test_poison(void) {
         check_said(client_finish(&client, second, session_respond(&client, second, questions[0])));
         sd_bus_error_free(&error);
         CHECK(session_try(&client, path, "Poison.", &error) < 0);
-        CHECK_STR(error.name, REFUSED);
+        CHECK_STR(error.name, INVALID);
 }
 
 static void test_connect(void) {
