@@ -9,57 +9,61 @@
 
 #include "cli/client.h"
 
+#define AGENT_START_USEC 2000000u /* longer than that nobody waits for a question that may never be asked */
 #define NESTING_MAX 16u           /* of values; ours have three */
 
 /* ---- connecting ---- */
 
-/* Whether the name is owned on this bus, or would be started by a call. */
-static bool name_to_be_had(sd_bus *bus) {
+typedef enum Had { HAD_NOT, HAD_BY_CALLING, HAD_RUNNING } Had;
+
+/* Whether sparkd is to be had on this bus: a call would start it, or it runs. */
+static Had sparkd_is_had(sd_bus *bus) {
         int owned = 0;
         _cleanup_(sd_bus_message_dropp) sd_bus_message *reply = NULL, *names = NULL;
         if (sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
                                NULL, &reply, "s", SPARK_NAME) >= 0 &&
             sd_bus_message_read(reply, "b", &owned) >= 0 && owned)
-                return true;
+                return HAD_RUNNING;
 
         if (sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                                "ListActivatableNames", NULL, &names, NULL) < 0 ||
             sd_bus_message_enter_container(names, 'a', "s") < 0)
-                return false;
+                return HAD_NOT;
         const char *name;
         while (sd_bus_message_read(names, "s", &name) > 0)
                 if (strcmp(name, SPARK_NAME) == 0)
-                        return true;
-        return false;
+                        return HAD_BY_CALLING;
+        return HAD_NOT;
+}
+
+/* Where nobody said which: the one that runs, the user's own first; else the machine's, so that a user's own is never
+ * started by accident beside it. */
+static bool user_is_better(sd_bus *user, sd_bus *system) {
+        Had own = user ? sparkd_is_had(user) : HAD_NOT;
+        if (own == HAD_RUNNING || own == HAD_NOT)
+                return own == HAD_RUNNING;
+        return !system || sparkd_is_had(system) == HAD_NOT;
 }
 
 int client_open(const Context *context, Client *ret) {
         _cleanup_(client_done) Client c = {};
+        _cleanup_(sd_bus_dropp) sd_bus *user = NULL, *system = NULL;
         int r = sd_event_default(&c.event);
         if (r < 0)
                 return complain(EXIT_FAILED, "Cannot set up an event loop: %s.", strerror(-r));
 
-        int user_error = 0;
-        if (context->bus != BUS_SYSTEM) {
-                user_error = sd_bus_open_user(&c.bus);
-                if (user_error >= 0 && (context->bus == BUS_USER || name_to_be_had(c.bus)))
-                        c.user = true;
-                else if (context->bus == BUS_USER)
-                        return complain(EXIT_UNAVAILABLE, "Cannot reach the session bus: %s.\n"
-                                        "Without a desktop session, 'dbus-run-session' makes one.", strerror(-user_error));
-                else
-                        c.bus = sd_bus_flush_close_unref(c.bus);
-        }
-        if (!c.user) {
-                r = sd_bus_open_system(&c.bus);
-                if (r >= 0 && context->bus == BUS_AUTO && !name_to_be_had(c.bus))
-                        r = -ESRCH;
-                if (r < 0 && context->bus == BUS_SYSTEM)
-                        return complain(EXIT_UNAVAILABLE, "Cannot reach the system bus: %s.", strerror(-r));
-                if (r < 0)
-                        return complain(EXIT_UNAVAILABLE, "There is no sparkd, neither on the session bus nor on the system bus.\n"
-                                        "'sparkd --user' starts one of your own.");
-        }
+        r = sd_bus_open_user(&user);
+        if (r < 0 && context->bus == BUS_USER)
+                return complain(EXIT_UNAVAILABLE, "Cannot reach the session bus: %s.\n"
+                                "Without a desktop session, 'dbus-run-session' makes one.", strerror(-r));
+        if (context->bus != BUS_USER && (r = sd_bus_open_system(&system)) < 0 && context->bus == BUS_SYSTEM)
+                return complain(EXIT_UNAVAILABLE, "Cannot reach the system bus: %s.", strerror(-r));
+
+        c.user = context->bus == BUS_USER || (context->bus == BUS_AUTO && user_is_better(user, system));
+        if (!c.user && context->bus == BUS_AUTO && (!system || sparkd_is_had(system) == HAD_NOT))
+                return complain(EXIT_UNAVAILABLE, "There is no sparkd, neither on the session bus nor on the system bus.\n"
+                                "'sparkd --user' starts one of your own.");
+        c.bus = c.user ? TAKE_PTR(user) : TAKE_PTR(system);
         r = sd_bus_attach_event(c.bus, c.event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0)
                 return complain(EXIT_FAILED, "Cannot set up the connection: %s.", strerror(-r));
@@ -71,6 +75,17 @@ int client_open(const Context *context, Client *ret) {
 void client_done(Client *c) {
         c->bus = sd_bus_flush_close_unref(c->bus);
         c->event = sd_event_unref(c->event);
+}
+
+void client_start_agent(const Client *c) {
+        _cleanup_(sd_bus_dropp) sd_bus *session = NULL;
+        _cleanup_(sd_bus_message_dropp) sd_bus_message *m = NULL;
+        if (c->user || sd_bus_open_user(&session) < 0)
+                return;
+        if (sd_bus_message_new_method_call(session, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                           "StartServiceByName") >= 0 &&
+            sd_bus_message_append(m, "su", AGENT_NAME, 0u) >= 0)
+                sd_bus_call(session, m, AGENT_START_USEC, NULL, NULL);
 }
 
 /* ---- errors ---- */

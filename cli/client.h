@@ -15,7 +15,9 @@
 #define SPARK_INTERFACE "org.spark.Assistant"
 #define SPARK_SESSION_INTERFACE "org.spark.Assistant.Session"
 #define SPARK_DEBUG_INTERFACE "org.spark.Assistant.Debug"
+#define SPARK_PERMISSIONS_INTERFACE "org.spark.Assistant.Permissions"
 #define SPARK_ERROR_PREFIX "org.spark.Assistant.Error."
+#define AGENT_NAME "org.spark.Assistant.Agent"
 
 typedef struct Client {
         sd_event *event;
@@ -40,6 +42,10 @@ DEFINE_CLEANUP(json_t, json_drop);
 /* Connects as the context says. Says what is wrong and returns an ExitCode; EXIT_OK with *ret set. */
 int client_open(const Context *context, Client *ret);
 void client_done(Client *c);
+
+/* The machine's sparkd cannot reach a session bus: whoever calls it from a session has the agent started that it may have
+ * to ask. Says nothing and waits a moment at most where there is no session, or no agent. */
+void client_start_agent(const Client *c);
 
 /* Names an error of the bus or of sparkd for a person (or as {"error", "message"} on standard output with --json) and
  * returns the exit code that fits. `doing`: "ask", "open a session". */

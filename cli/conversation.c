@@ -13,6 +13,7 @@
 #include "cli/conversation.h"
 #include "cli/number.h"
 #include "cli/terminal.h"
+#include "cli/text-agent.h"
 
 #define REPLY_MAX (16u << 20)             /* bytes of one reply that we keep; far above any context */
 
@@ -61,6 +62,9 @@ int reply_option(ReplyOptions *o, const char *command, int opt, const char *valu
         case OPT_STATS:
                 o->stats = true;
                 return 1;
+        case OPT_NO_AGENT:
+                o->no_agent = true;
+                return 1;
         default:
                 return 0;
         }
@@ -98,6 +102,7 @@ int session_open(const Context *context, Client *client, const ReplyOptions *o, 
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *path, *peer;
 
+        client_start_agent(client);
         int r = sd_bus_message_new_method_call(client->bus, &call, SPARK_NAME, SPARK_PATH, SPARK_INTERFACE, "CreateSession");
         if (r >= 0)
                 r = append_options(call, o);
@@ -239,12 +244,17 @@ static int call_respond(Running *run, const Part *parts, size_t n_parts, sd_bus_
 }
 
 /* The slots and sources live as long as this function: nothing calls back into a turn that is over. */
-static int run_turn(Running *run, const Part *parts, size_t n_parts, double max_time, sd_bus_error *reterr) {
+static int run_turn(Running *run, const Part *parts, size_t n_parts, const ReplyOptions *o, sd_bus_error *reterr) {
         _cleanup_(slot_dropp) sd_bus_slot *delta = NULL, *finished = NULL, *owner = NULL, *disconnected = NULL;
         _cleanup_(event_source_dropp) sd_event_source *interrupt = NULL, *terminate = NULL, *timer = NULL;
         Session *s = run->session;
         sd_bus *bus = s->client->bus;
         sd_event *event = s->client->event;
+
+        /* Only while the loop runs: between turns nobody would see a question. Without a terminal there is none. */
+        _cleanup_(text_agent_freep) TextAgent *agent = NULL;
+        if (!o->no_agent && text_agent_new(s->client, &agent) >= 0)
+                text_agent_register_async(agent, s->peer);
 
         int r = sd_bus_match_signal(bus, &delta, s->peer, s->path, SPARK_SESSION_INTERFACE, "Delta", on_delta, run);
         if (r >= 0)
@@ -262,8 +272,8 @@ static int run_turn(Running *run, const Part *parts, size_t n_parts, double max_
                 r = sd_event_add_signal(event, &interrupt, SIGINT, on_signal, run);
         if (r >= 0)
                 r = sd_event_add_signal(event, &terminate, SIGTERM, on_signal, run);
-        if (r >= 0 && max_time > 0)
-                r = sd_event_add_time_relative(event, &timer, CLOCK_MONOTONIC, (uint64_t) (max_time * 1e6), 0, on_time, run);
+        if (r >= 0 && o->max_time > 0)
+                r = sd_event_add_time_relative(event, &timer, CLOCK_MONOTONIC, (uint64_t) (o->max_time * 1e6), 0, on_time, run);
 
         while (r >= 0 && !run->finished && !run->lost && run->error == 0 && run->n_cancels < 2 + (unsigned) run->turn->timed_out)
                 r = sd_event_run(event, UINT64_MAX);
@@ -280,7 +290,7 @@ int session_turn(Session *s, const Part *parts, size_t n_parts, const ReplyOptio
         sigaddset(&ours, SIGINT);
         sigaddset(&ours, SIGTERM);
         sigprocmask(SIG_BLOCK, &ours, &before);
-        int r = run_turn(&run, parts, n_parts, o->max_time, &error);
+        int r = run_turn(&run, parts, n_parts, o, &error);
         sigprocmask(SIG_SETMASK, &before, NULL);
 
         /* A reply that stops in mid-line leaves the next thing printed on a line of its own. */

@@ -13,7 +13,7 @@ typedef struct ReplyOptions {
         uint64_t seed;
         uint32_t max_tokens;
         const char *instructions, *model;
-        bool temperature_set, seed_set, max_tokens_set, stats;
+        bool temperature_set, seed_set, max_tokens_set, stats, no_agent;
 } ReplyOptions;
 
 #define REPLY_OPTIONS                                                     \
@@ -23,10 +23,11 @@ typedef struct ReplyOptions {
         { "max-time",     required_argument, NULL, OPT_MAX_TIME     },    \
         { "instructions", required_argument, NULL, OPT_INSTRUCTIONS },    \
         { "model",        required_argument, NULL, OPT_MODEL        },    \
-        { "stats",        no_argument,       NULL, OPT_STATS        }
+        { "stats",        no_argument,       NULL, OPT_STATS        },    \
+        { "no-agent",     no_argument,       NULL, OPT_NO_AGENT     }
 enum {
         OPT_TEMPERATURE = OPT_FIRST_OWN, OPT_SEED, OPT_MAX_TOKENS, OPT_MAX_TIME, OPT_INSTRUCTIONS, OPT_MODEL, OPT_STATS,
-        OPT_REPLY_END,
+        OPT_NO_AGENT, OPT_REPLY_END,
 };
 #define REPLY_HELP                                                                                              \
         "      --instructions TEXT  what the model is to be and do\n"                                           \
@@ -35,6 +36,7 @@ enum {
         "      --seed N             same seed, same input, same machine: same reply\n"                          \
         "      --max-tokens N       end the reply after N tokens\n"                                             \
         "      --max-time SECONDS   end the reply after that time; what was said until then stays\n"            \
+        "      --no-agent           on a terminal: do not ask here for consent where sparkd wants it\n"          \
         "      --stats              print figures after the reply: tokens, time to the first, tokens a second\n"
 
 /* 1: taken; 0: none of these; negative: a value that makes no sense was named, usage error. */

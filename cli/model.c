@@ -428,36 +428,13 @@ static const Verb verbs[] = {
         { "info",    "describe one",                                      model_info    },
 };
 
-static int help(void) {
-        printf("sparkctl model [OPTION…] COMMAND …\n\nThe models of this machine.\n\nCommands:\n");
-        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                printf("  %-20s %s\n", verbs[i].name, verbs[i].summary);
-        printf("\nOptions:\n"
-               "      --system         the machine's models\n"
-               "      --user           your own (default)\n"
-               "      --json           print JSON, for programs\n"
-               "  -h, --help           print this; 'sparkctl model COMMAND --help' says more\n");
-        return EXIT_OK;
-}
-
 int verb_model(Context *c, int argc, char **argv) {
-        static const struct option options[] = { COMMON_OPTIONS, {} };
-        for (int opt; (opt = getopt_long(argc, argv, "+:h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return help();
-                if (!common_option(c, opt))
-                        return option_error("model", opt, argv);
-        }
-        if (optind >= argc)
-                return usage_error("model", "What shall be done? There are: list, install, verify, remove, info.");
-        argv += optind;
-        argc -= optind;
-        const Verb *v = verb_find(verbs, ELEMENTSOF(verbs), argv[0]);
-        if (!v) {
-                const char *near = verb_nearest(verbs, ELEMENTSOF(verbs), argv[0]);
-                return near ? usage_error("model", "There is no command 'model %s'. Did you mean '%s'?", argv[0], near)
-                            : usage_error("model", "There is no command 'model %s'.", argv[0]);
-        }
-        optind = 0;
-        return v->run(c, argc, argv);
+        static const Family family = {
+                "model", "The models of this machine.",
+                "      --system         the machine's models\n"
+                "      --user           your own (default)\n"
+                "      --json           print JSON, for programs\n",
+                verbs, ELEMENTSOF(verbs),
+        };
+        return family_run(&family, c, argc, argv);
 }

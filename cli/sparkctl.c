@@ -17,11 +17,16 @@
 #include "cli/terminal.h"
 
 static const Verb verbs[] = {
-        { "ask",    "ask one question, print the reply",                   verb_ask    },
-        { "chat",   "hold a conversation",                                 verb_chat   },
-        { "status", "say what runs and which model answers",               verb_status },
-        { "verify", "show how the worker is contained, fact by fact",      verb_verify },
-        { "model",  "list, install, verify, remove and describe models",   verb_model  },
+        { "ask",        "ask one question, print the reply",                    verb_ask        },
+        { "chat",       "hold a conversation",                                  verb_chat       },
+        { "status",     "say what runs and which model answers",                verb_status     },
+        { "verify",     "show how the worker is contained, fact by fact",       verb_verify     },
+        { "model",      "list, install, verify, remove and describe models",    verb_model      },
+        { "permission", "list, set and reset what applications may do",         verb_permission },
+        { "policy",     "check the rule files, explain a decision",             verb_policy     },
+        { "ledger",     "show what applications used the assistant for",        verb_ledger     },
+        { "monitor",    "show who is using the assistant now",                  verb_monitor    },
+        { "agent",      "ask for consent on this terminal",                     verb_agent      },
 };
 
 static void help(void) {
@@ -33,7 +38,8 @@ static void help(void) {
                COMMON_HELP
                "      --version        print the version\n"
                "\n"
-               "Without --user and --system it is the session bus where sparkd is to be had there, else the system bus.\n"
+               "Without --user and --system it is the bus where sparkd runs, the session bus first; where it runs on neither, the\n"
+               "system bus where it can be started there, else the session bus.\n"
                "'sparkctl COMMAND --help' describes a command, sparkctl(1) all of them.\n"
                "\n"
                "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no sparkd or no model, 4 not allowed or a limit reached,\n"
@@ -137,6 +143,45 @@ const char *verb_nearest(const Verb *table, size_t n, const char *name) {
         return best;
 }
 
+static int family_help(const Family *f) {
+        printf("sparkctl %s [OPTION…] COMMAND …\n\n%s\n\nCommands:\n", f->name, f->about);
+        for (size_t i = 0; i < f->n_verbs; i++)
+                printf("  %-20s %s\n", f->verbs[i].name, f->verbs[i].summary);
+        printf("\nOptions:\n%s"
+               "  -h, --help           print this; 'sparkctl %s COMMAND --help' says more\n", f->options, f->name);
+        return EXIT_OK;
+}
+
+static int family_names(const Family *f) {
+        char names[256];
+        int n = 0;
+        for (size_t i = 0; i < f->n_verbs; i++)
+                n += snprintf(names + n, sizeof names - (size_t) n, "%s%s", i > 0 ? ", " : "", f->verbs[i].name);
+        return usage_error(f->name, "What shall be done? There are: %s.", names);
+}
+
+int family_run(const Family *f, Context *c, int argc, char **argv) {
+        static const struct option options[] = { COMMON_OPTIONS, {} };
+        for (int opt; (opt = getopt_long(argc, argv, "+:h", options, NULL)) >= 0;) {
+                if (opt == 'h')
+                        return family_help(f);
+                if (!common_option(c, opt))
+                        return option_error(f->name, opt, argv);
+        }
+        if (optind >= argc)
+                return family_names(f);
+        argv += optind;
+        argc -= optind;
+        const Verb *v = verb_find(f->verbs, f->n_verbs, argv[0]);
+        if (!v) {
+                const char *near = verb_nearest(f->verbs, f->n_verbs, argv[0]);
+                return near ? usage_error(f->name, "There is no command '%s %s'. Did you mean '%s'?", f->name, argv[0], near)
+                            : usage_error(f->name, "There is no command '%s %s'.", f->name, argv[0]);
+        }
+        optind = 0;
+        return v->run(c, argc, argv);
+}
+
 static int run(int argc, char **argv) {
         enum { OPT_VERSION = OPT_FIRST_OWN };
         static const struct option options[] = {
@@ -161,7 +206,8 @@ static int run(int argc, char **argv) {
                 return option_error(NULL, opt, argv);
         }
         if (optind >= argc)
-                return usage_error(NULL, "What shall be done? There are: ask, chat, status, verify, model.");
+                return usage_error(NULL, "What shall be done? There are: ask, chat, status, verify, model, permission, policy, ledger, "
+                                   "monitor, agent.");
         argv += optind;
         argc -= optind;
         if (strcmp(argv[0], "help") == 0) {

@@ -36,6 +36,11 @@ int verb_chat(Context *c, int argc, char **argv);
 int verb_status(Context *c, int argc, char **argv);
 int verb_verify(Context *c, int argc, char **argv);
 int verb_model(Context *c, int argc, char **argv);
+int verb_agent(Context *c, int argc, char **argv);
+int verb_permission(Context *c, int argc, char **argv);
+int verb_policy(Context *c, int argc, char **argv);
+int verb_ledger(Context *c, int argc, char **argv);
+int verb_monitor(Context *c, int argc, char **argv);
 
 /* Options that every command takes, for its getopt_long() table and its switch. */
 #define COMMON_OPTIONS                                          \
@@ -62,3 +67,12 @@ int option_error(const char *command, int answer, char **argv);
 /* Dispatches argv[0] over a table; the unknown name is named, with the nearest known one. */
 const Verb *verb_find(const Verb *verbs, size_t n, const char *name);
 const char *verb_nearest(const Verb *verbs, size_t n, const char *name);
+
+/* A command that has commands of its own: "sparkctl model list". */
+typedef struct Family {
+        const char *name, *about;                 /* of --help: a sentence */
+        const char *options;                      /* of --help: lines */
+        const Verb *verbs;
+        size_t n_verbs;
+} Family;
+int family_run(const Family *f, Context *c, int argc, char **argv);

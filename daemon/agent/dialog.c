@@ -79,11 +79,11 @@ static GtkWidget *label(const char *text, const char *class) {
         return w;
 }
 
-/* "Allow once" with the letter that sparkctl knows it by, too. */
+/* "Allow _once": the word that begins with the letter that sparkctl knows it by, too. */
 static GtkWidget *button(Dialog *d, size_t i) {
         const ConsentAnswer *a = &consent_answers[i];
         const char *letter = a->label;
-        while (*letter && g_ascii_tolower(*letter) != a->key)
+        while (*letter && (g_ascii_tolower(*letter) != a->key || (letter > a->label && letter[-1] != ' ')))
                 letter++;
         g_autofree char *text = g_strdup_printf("%.*s_%s", (int) (letter - a->label), a->label, letter);
         GtkWidget *w = gtk_button_new_with_mnemonic(text);

@@ -36,7 +36,7 @@ static const char *const kinds[IDENTITY_KIND_MAX_] = {
 };
 
 static const char *const certainties[CERTAINTY_MAX_] = {
-        [CERTAINTY_UNKNOWN]   = "It is not known which application this is.",
+        [CERTAINTY_UNKNOWN]   = "It is not known which application this is; an answer that stays would hold for all such programs.",
         [CERTAINTY_PATH]      = "Known by its file alone: any other program of yours could pass for it.",
         [CERTAINTY_UNIT]      = "Known by how it was started: another program of yours could pass for it.",
         [CERTAINTY_SANDBOXED] = "Known by its sandbox: no other application can pass for it.",
@@ -109,9 +109,11 @@ static int who(const ConsentDetails *d, const char *id, char **body) {
         char process[32] = "";
         if (d->pid > 0)
                 snprintf(process, sizeof process, ", process %u", d->pid);
-        if (certainty == CERTAINTY_UNKNOWN)
-                return add_line(body, "%s (%s%s)", certainties[certainty], id, process);
-        int r = add_line(body, "It is %s, %s%s.", id, kinds[kind], process);
+        int r = 0;
+        if (certainty != CERTAINTY_UNKNOWN)
+                r = add_line(body, "It is %s, %s%s.", id, kinds[kind], process);
+        else if (d->pid > 0)
+                r = add_line(body, "It is process %u.", d->pid);
         return r < 0 ? r : add_line(body, "%s", certainties[certainty]);
 }
 

@@ -7,7 +7,8 @@ from tap import case, check, environment, run, run_cases
 
 SPARKCTL = sys.argv[1]
 COMMANDS = [["ask"], ["chat"], ["status"], ["verify"], ["model"], ["model", "list"], ["model", "install"], ["model", "verify"],
-            ["model", "remove"], ["model", "info"]]
+            ["model", "remove"], ["model", "info"], ["agent"], ["permission"], ["permission", "list"], ["permission", "set"],
+            ["permission", "reset"], ["policy"], ["policy", "check"], ["policy", "explain"], ["ledger"], ["monitor"]]
 
 
 def says(argv, code, *words, **more):
@@ -31,7 +32,7 @@ def _():
     says(["akk"], 2, "'akk'", "Did you mean 'ask'?", "sparkctl --help")
     says(["frobnicate"], 2, "'frobnicate'")
     says(["model", "instal"], 2, "'model instal'", "'install'")
-    says([], 2, "ask, chat, status, verify, model")
+    says([], 2, "ask, chat, status, verify, model, permission, policy")
     says(["model"], 2, "list, install, verify, remove, info")
 
 
@@ -59,6 +60,26 @@ def _():
     says(["verify", "x"], 2)
 
 
+@case("permissions: usage")
+def _():
+    says(["permission"], 2, "list, set, reset")
+    says(["permission", "lst"], 2, "Did you mean 'list'?")
+    says(["permission", "list", "a", "b"], 2)
+    says(["permission", "list", "--uid", "me"], 2, "'me'")
+    says(["permission", "set", "a", "generate"], 2, "APP", "CAPABILITY")
+    says(["permission", "set", "a", "generate", "once"], 2, "'once'")
+    says(["permission", "reset"], 2, "--all")
+    says(["permission", "reset", "--all", "a"], 2, "--all")
+    says(["policy"], 2, "check, explain")
+    says(["policy", "check", "x"], 2)
+    says(["policy", "explain", "a"], 2, "CAPABILITY")
+    says(["ledger", "x"], 2)
+    says(["ledger", "--since", "tomorrow"], 2, "'tomorrow'")
+    says(["ledger", "--uid", "4294967295"], 2)
+    says(["monitor", "x"], 2)
+    says(["agent", "x"], 2)
+
+
 @case("nothing to ask")
 def _():
     says(["ask"], 2, "nothing to ask")
@@ -80,7 +101,9 @@ def _():
 
 @case("no bus, no sparkd: exit status 3, and what to do")
 def _():
-    for c in (["ask", "x"], ["chat"], ["status"], ["verify"]):
+    for c in (["ask", "x"], ["chat"], ["status"], ["verify"], ["agent"], ["permission", "list"], ["permission", "reset", "--all"],
+              ["permission", "set", "a", "generate", "never"], ["policy", "check"], ["policy", "explain", "a", "generate"],
+              ["ledger"], ["monitor"]):
         says(c, 3, "no sparkd", "sparkd --user")
         says(c + ["--system"], 3, "system bus")
         says(c + ["--user"], 3, "session bus", "dbus-run-session")

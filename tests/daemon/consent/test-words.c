@@ -62,7 +62,8 @@ static void test_words(void) {
                   "Known by its file alone: any other program of yours could pass for it.");
         words_are((ConsentDetails) { "?", NULL, "unknown", "unknown", "my text\nand more", 7, newer, 1 },
                   "May an unknown application use \u201csmell <i>\u201d?",
-                  "It is not known which application this is. (?, process 7)\n"
+                  "It is process 7.\n"
+                  "It is not known which application this is; an answer that stays would hold for all such programs.\n"
                   "This would leave your computer: \u201cmy text and more\u201d");
 }
 
@@ -70,7 +71,7 @@ static void test_words(void) {
 static void test_strange_details(void) {
         words_are((ConsentDetails) { "org.example.Notes", NULL, "hologram", "absolutely", "", 0, generate, 1 },
                   "May \u201corg.example.Notes\u201d ask the assistant?",
-                  "It is not known which application this is. (org.example.Notes)");
+                  "It is not known which application this is; an answer that stays would hold for all such programs.");
         _cleanup_(consent_words_done) ConsentWords w = {};
         CHECK_INT(consent_words(&(ConsentDetails) { "a", NULL, "", "", "", 0, generate, 0 }, &w), -EINVAL);
         CHECK_INT(consent_words(&(ConsentDetails) { "a", NULL, "", "", "", 0, many, ELEMENTSOF(many) }, &w), -EINVAL);
