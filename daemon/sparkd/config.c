@@ -33,6 +33,7 @@ static const struct {
         { "Worker", "CacheType",      VALUE_STRING,  offsetof(Config, kv_type) },
         { "Worker", "Kernels",        VALUE_STRING,  offsetof(Config, kernels) },
         { "Worker", "IdleSec",        VALUE_SECONDS, offsetof(Config, idle_usec), 0, UINT64_C(31536000000000) },
+        { "Worker", "PressureFile",   VALUE_STRING,  offsetof(Config, pressure_file) },
         { "Worker", "PingSec",        VALUE_SECONDS, offsetof(Config, ping_usec), 100000, UINT64_C(3600000000) },
         { "Worker", "WatchdogSec",    VALUE_SECONDS, offsetof(Config, watchdog_usec), 200000, UINT64_C(3600000000) },
         { "Worker", "LoadTimeoutSec", VALUE_SECONDS, offsetof(Config, load_usec), 1000000, UINT64_C(3600000000) },
@@ -55,7 +56,8 @@ int config_init(Config *c) {
         };
         *c = n;
         if (config_set(c, "Model", "Name", SPARK_DEFAULT_MODEL) < 0 || config_set(c, "Model", "Languages", "en") < 0 ||
-            config_set(c, "Worker", "CacheType", "f16") < 0 || config_set(c, "Worker", "Kernels", "") < 0) {
+            config_set(c, "Worker", "CacheType", "f16") < 0 || config_set(c, "Worker", "Kernels", "") < 0 ||
+            config_set(c, "Worker", "PressureFile", "") < 0) {
                 config_done(c);
                 return -ENOMEM;
         }
@@ -66,6 +68,7 @@ void config_done(Config *c) {
         free(c->model);
         free(c->kv_type);
         free(c->kernels);
+        free(c->pressure_file);
         free(c->worker_path);
         words_free(c->languages);
         *c = (Config) {};

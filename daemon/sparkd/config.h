@@ -22,6 +22,7 @@ typedef struct Config {
         char *worker_path;         /* of the program; NULL: the installed one. Not from a file: sparkd's command line */
         char *kernels;             /* [Worker] Kernels=; "": the best for this CPU */
         uint64_t idle_usec;        /* [Worker] IdleSec=; 0: the model stays in memory */
+        char *pressure_file;       /* [Worker] PressureFile=: where memory pressure is told; "": by the system */
         uint64_t ping_usec;        /* [Worker] PingSec= */
         uint64_t watchdog_usec;    /* [Worker] WatchdogSec=: no answer for so long, and the worker is replaced */
         uint64_t load_usec;        /* [Worker] LoadTimeoutSec= */

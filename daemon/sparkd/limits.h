@@ -55,6 +55,12 @@
 /* ---- the bus' own answers ---- */
 #define BUS_CALL_USEC (5ull * 1000000)          /* questions to the bus driver */
 
+/* ---- memory ---- */
+/* So much stalling within a window, and models that nobody uses leave memory. The kernel takes whole multiples of two
+ * seconds from processes without privileges. */
+#define PRESSURE_STALL_USEC (200ull * 1000)
+#define PRESSURE_WINDOW_USEC (2ull * 1000000)
+
 /* ---- memory of misdeeds ---- */
 #define PENALTIES_MAX 256u                      /* inputs remembered; the oldest gives way */
 #define PENALTY_LOST_MAX 3u                     /* workers that one input may cost */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/session.h"
 
@@ -14,6 +15,22 @@ static int on_leave(sd_event_source *s, void *userdata) {
                 user_stop(LIST_OBJECT(l, User, link));
         return 0;
 }
+
+static void on_short_of_memory(void *userdata) {
+        Manager *m = userdata;
+        LIST_FOREACH(&m->users, l)
+                worker_unload_idle(LIST_OBJECT(l, User, link)->worker);
+}
+
+static bool has_workers(void *userdata) {
+        Manager *m = userdata;
+        LIST_FOREACH(&m->users, l)
+                if (worker_pid(LIST_OBJECT(l, User, link)->worker) > 0)
+                        return true;
+        return false;
+}
+
+static const PressureEvents pressure_events = { .short_of_memory = on_short_of_memory, .wanted = has_workers };
 
 int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof *m);
@@ -31,6 +48,9 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         r = digest_key_random(&m->key);
         if (r < 0)
                 return r;
+        r = pressure_new(event, m->config.pressure_file, &pressure_events, m, &m->pressure);
+        if (r < 0)
+                log_notice("Nothing tells of memory pressure: an idle model leaves memory by its time alone");
         r = sd_event_add_exit(event, &m->exit, on_leave, m);
         if (r >= 0)
                 r = sd_event_source_set_priority(m->exit, SD_EVENT_PRIORITY_IMPORTANT);
@@ -49,6 +69,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         sd_event_source_disable_unref(m->exit);
+        pressure_free(m->pressure);
         LIST_FOREACH(&m->clients, l)
                 client_free(LIST_OBJECT(l, Client, link));
         LIST_FOREACH(&m->users, l)

@@ -17,6 +17,7 @@
 #include "daemon/sparkd/limits.h"
 #include "daemon/sparkd/list.h"
 #include "daemon/sparkd/penalty.h"
+#include "daemon/sparkd/pressure.h"
 #include "daemon/sparkd/queue.h"
 #include "daemon/sparkd/worker.h"
 
@@ -45,6 +46,7 @@ struct Manager {
         Config config;
         DigestKey key;
         Penalties penalties;
+        Pressure *pressure;                /* NULL: nobody tells of it */
         Link users, clients;
         size_t n_users, n_clients, n_sessions;
         Session *buckets[SESSION_BUCKETS]; /* by the session's random id */

@@ -39,6 +39,7 @@ static void user_changed(void *userdata) {
                 root_changed(u, state, context);
 
         if (worker_state(u->worker) == WORKER_READY) {
+                pressure_wake(u->manager->pressure);
                 calls_give(u);
                 turns_schedule(u);
         } else if (worker_state(u->worker) == WORKER_BROKEN) {

@@ -179,14 +179,21 @@ void worker_is_ready(Worker *w) {
         worker_touch(w);
 }
 
-static int on_idle(sd_event_source *s, uint64_t usec, void *userdata) {
-        Worker *w = userdata;
+static void worker_unload(Worker *w, const char *why) {
         if (w->state != WORKER_READY || w->events.busy(w->userdata))
-                return 0;
-        log_info("Nothing to do, the model leaves memory");
+                return;
+        log_info("%s, the model leaves memory", why);
         worker_drop_process(w);
         worker_set_state(w, WORKER_IDLE);
+}
+
+static int on_idle(sd_event_source *s, uint64_t usec, void *userdata) {
+        worker_unload(userdata, "Nothing to do");
         return 0;
+}
+
+void worker_unload_idle(Worker *w) {
+        worker_unload(w, "Nothing to do and memory is short");
 }
 
 void worker_touch(Worker *w) {

@@ -79,6 +79,8 @@ const char *worker_check(Worker *w, const char **ret_text);
 int worker_start(Worker *w);
 /* Work was given or taken back: (re)arms the idle timer. */
 void worker_touch(Worker *w);
+/* Memory is short: the model leaves it where there is nothing to do. */
+void worker_unload_idle(Worker *w);
 
 /* Requests; of a READY worker. -ENOTCONN otherwise; -ENOBUFS: its backlog is full. */
 int worker_respond(Worker *w, uint64_t session, uint64_t request, uint64_t domain, uint64_t flags,

@@ -79,10 +79,11 @@ static void test_documented(void) {
                 n++;
         }
         fclose(f);
-        CHECK_INT(n, 13);
+        CHECK_INT(n, 14);
         CHECK_STR(c.model, defaults.model);
         CHECK_STR(c.kv_type, defaults.kv_type);
         CHECK_STR(c.kernels, defaults.kernels);
+        CHECK_STR(c.pressure_file, defaults.pressure_file);
         CHECK_STR(c.languages[0], defaults.languages[0]);
         CHECK_INT(c.context, defaults.context);
         CHECK_INT(c.threads, defaults.threads);
