@@ -29,6 +29,8 @@ Client *client_free(Client *c) {
                 return NULL;
         sd_bus_slot_unref(c->ping);
         sd_bus_track_unref(c->track);
+        c->pinned = true;
+        requests_drop(c);
         LIST_FOREACH(&c->sessions, l) {
                 Session *s = LIST_OBJECT(l, Session, link);
                 list_remove(&s->link);
@@ -53,11 +55,11 @@ static int on_gone(sd_bus_track *track, void *userdata) {
 }
 
 void client_settle(Client *c) {
-        if (!c->pinned && list_empty(&c->sessions))
+        if (!c->pinned && list_empty(&c->sessions) && list_empty(&c->requests) && c->n_once == 0)
                 client_free(c);
 }
 
-static int client_new(Manager *m, const char *name, const Identity *identity, Client **ret, sd_bus_error *reterr) {
+static int client_new(Manager *m, const char *name, const Identity *identity, pid_t pid, Client **ret, sd_bus_error *reterr) {
         size_t per_user = m->user_mode ? CLIENTS_PER_USER : CLIENTS_PER_USER_SYSTEM;
         int r;
 
@@ -65,11 +67,13 @@ static int client_new(Manager *m, const char *name, const Identity *identity, Cl
         if (!c)
                 return -ENOMEM;
         list_init(&c->sessions);
+        list_init(&c->requests);
         c->identity = *identity;
+        c->pid = pid;
         c->name = strdup(name);
         r = c->name ? user_get(m, identity->uid, &c->user) : -ENOMEM;
         if (r >= 0)
-                r = user_get_app(c->user, identity->app, &c->app);
+                r = user_get_app(c->user, identity, &c->app);
         if (r == -EUSERS)
                 r = sd_bus_error_setf(reterr, SPARK_ERROR_QUOTA_EXCEEDED, "%u users are being served already; come back later", WORKERS_MAX);
         else if (r >= 0 && m->n_clients >= CLIENTS_MAX)
@@ -94,6 +98,7 @@ static int client_new(Manager *m, const char *name, const Identity *identity, Cl
 int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_error *reterr) {
         const char *name = sd_bus_message_get_sender(message);
         Identity identity;
+        pid_t pid;
         int r;
 
         if (!name)
@@ -103,12 +108,35 @@ int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_
                 *ret = c;
                 return 0;
         }
-        r = identity_of_sender(message, &identity);
+        r = identity_of_sender(message, &identity, &pid);
         if (r < 0)
                 return r;
         if (m->user_mode)
                 identity.uid = getuid();
-        return client_new(m, name, &identity, ret, reterr);
+        return client_new(m, name, &identity, pid, ret, reterr);
+}
+
+int caller_of_message(Manager *m, sd_bus_message *message, Caller *ret, sd_bus_error *reterr) {
+        Caller c = { .name = sd_bus_message_get_sender(message) };
+        int r;
+
+        if (!c.name)
+                return -EPERM;
+        r = identity_of_sender(message, &c.identity, &c.pid);
+        if (r < 0)
+                return r;
+        c.uid = c.identity.uid;
+        r = user_of_message(m, message, &c.user, reterr);
+        if (r < 0)
+                return r;
+        c.identity.uid = c.user->uid;
+        *ret = c;
+        return 0;
+}
+
+/* In the system instance nobody can look behind another user's sandbox: there the unit's claim counts against it. */
+bool caller_is_sandboxed(const Caller *c) {
+        return c->identity.certainty == CERTAINTY_SANDBOXED || c->identity.kind == IDENTITY_FLATPAK || c->identity.kind == IDENTITY_SNAP;
 }
 
 int user_of_message(Manager *m, sd_bus_message *message, User **ret, sd_bus_error *reterr) {

@@ -27,6 +27,7 @@ static const struct {
         { "Model",  "Name",           VALUE_STRING,  offsetof(Config, model) },
         { "Model",  "Languages",      VALUE_WORDS,   offsetof(Config, languages) },
         { "Model",  "Context",        VALUE_U32,     offsetof(Config, context), 0, 1u << 20 },
+        { "Policy", "ConsentSec",     VALUE_SECONDS, offsetof(Config, consent_usec), 1000000, UINT64_C(3600000000) },
         { "Worker", "Threads",        VALUE_U32,     offsetof(Config, threads), 0, 64 },
         { "Worker", "CacheMax",       VALUE_SIZE,    offsetof(Config, kv_bytes), 0, UINT64_C(1) << 40 },
         { "Worker", "MemoryMax",      VALUE_SIZE,    offsetof(Config, memory_bytes), 0, UINT64_C(1) << 44 },
@@ -53,6 +54,7 @@ int config_init(Config *c) {
                 .watchdog_usec = 20ull * 1000000,
                 .load_usec = 120ull * 1000000,
                 .turns_running = 8,
+                .consent_usec = 60ull * 1000000,
         };
         *c = n;
         if (config_set(c, "Model", "Name", SPARK_DEFAULT_MODEL) < 0 || config_set(c, "Model", "Languages", "en") < 0 ||
@@ -70,6 +72,7 @@ void config_done(Config *c) {
         free(c->kernels);
         free(c->pressure_file);
         free(c->worker_path);
+        free(c->rules_folder);
         words_free(c->languages);
         *c = (Config) {};
 }

@@ -19,6 +19,8 @@ typedef struct Config {
         uint64_t kv_bytes;         /* [Worker] CacheMax=bytes, or with K, M, G; 0: the engine's choice */
         char *kv_type;             /* [Worker] CacheType=f16 or q8 */
         uint64_t memory_bytes;     /* [Worker] MemoryMax=: what one worker may write to; 0: by the model's size */
+        uint64_t consent_usec;     /* [Policy] ConsentSec=: a question that nobody answers for so long is a no */
+        char *rules_folder;        /* of rule files; NULL: the usual ones. Not from a file: sparkd's command line */
         char *worker_path;         /* of the program; NULL: the installed one. Not from a file: sparkd's command line */
         char *kernels;             /* [Worker] Kernels=; "": the best for this CPU */
         uint64_t idle_usec;        /* [Worker] IdleSec=; 0: the model stays in memory */

@@ -10,4 +10,9 @@
 
 /* Asks the bus driver (bounded by BUS_CALL_USEC), then the process. Who cannot be established is the unknown identity of
  * the uid; only a caller whose uid the bus does not tell is an error. */
-int identity_of_sender(sd_bus_message *m, Identity *ret);
+int identity_of_sender(sd_bus_message *m, Identity *ret, pid_t *ret_pid);        /* pid 0: the bus does not tell */
+
+#define SESSION_ID_MAX 64u
+
+/* logind's session that it belongs to: "3" where its unit is session-3.scope, "" where it is none. */
+void identity_session(const Identity *id, char ret[SESSION_ID_MAX]);

@@ -21,6 +21,27 @@
 #define ASKS_PER_USER 64u
 #define COUNTS_PER_USER 64u                     /* CountTokens() and Verify() that wait for the worker */
 
+/* ---- questions to a person ---- */
+#define AGENTS_MAX 64u
+#define AGENTS_PER_USER 4u
+#define AGENT_START_USEC (10ull * 1000000)      /* for the session bus to start one */
+#define AGENT_COME_USEC (10ull * 1000000)       /* for a started one to register */
+#define AGENT_MISSING_USEC (10ull * 1000000)    /* none came: so long nobody is expected */
+#define CONSENT_WANTS_MAX 16u                   /* capabilities of one question */
+#define CONSENT_WAITERS_MAX 64u                 /* calls that wait for the same answer */
+#define CONSENTS_PER_APP 4u                     /* one of them before the user, the others in line */
+#define CONSENTS_PER_USER 32u
+#define CONSENTS_ASKED_PER_USER 3u              /* of different apps, before the user at a time */
+#define REQUESTS_PER_CLIENT 8u                  /* Request() not answered yet */
+#define KEPT_ANSWERS_PER_USER 256u              /* "for this session" */
+
+/* ---- administration ---- */
+#define LEDGER_REPLY_MAX 1000u                  /* uses in one answer */
+#define LIST_REPLY_MAX 4096u                    /* apps and capabilities in one answer */
+#define AUTHORIZATIONS_MAX 64u                  /* calls that wait for polkit */
+#define AUTHORIZATIONS_PER_USER 8u
+#define AUTHORIZE_USEC (120ull * 1000000)       /* a person may have to type a password */
+
 /* ---- bytes ---- */
 #define PROMPT_BYTES_MAX (1u << 20)             /* of one call, all parts */
 #define INSTRUCTIONS_BYTES_MAX (64u << 10)

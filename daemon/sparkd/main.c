@@ -7,15 +7,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <systemd/sd-daemon.h>
 
+#include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
 
 typedef struct Arguments {
         bool user;
-        const char *config, *model, *worker;
+        const char *config, *model, *worker, *rules;
 } Arguments;
 
 static void help(void) {
@@ -25,17 +27,19 @@ static void help(void) {
                "  --config FILE  read this file and none of the usual ones\n"
                "  --model NAME   the model that answers, whatever the configuration says\n"
                "  --worker PATH  the worker program\n"
+               "  --rules FOLDER reads the rule files of this folder and none of the usual ones\n"
                "  --version      print the version\n"
                "  --help         print this text\n");
 }
 
 /* 1: go on, 0: done, negative: not understood. */
 static int parse_arguments(int argc, char **argv, Arguments *ret) {
-        enum { USER = 256, SYSTEM, CONFIG, MODEL, WORKER, VERSION, HELP };
+        enum { USER = 256, SYSTEM, CONFIG, MODEL, WORKER, RULES, VERSION, HELP };
         static const struct option options[] = {
                 { "user", no_argument, NULL, USER },           { "system", no_argument, NULL, SYSTEM },
                 { "config", required_argument, NULL, CONFIG }, { "model", required_argument, NULL, MODEL },
-                { "worker", required_argument, NULL, WORKER }, { "version", no_argument, NULL, VERSION },
+                { "worker", required_argument, NULL, WORKER },  { "rules", required_argument, NULL, RULES },
+                { "version", no_argument, NULL, VERSION },
                 { "help", no_argument, NULL, HELP },           {},
         };
 
@@ -46,6 +50,7 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
                 case CONFIG: ret->config = optarg; break;
                 case MODEL: ret->model = optarg; break;
                 case WORKER: ret->worker = optarg; break;
+                case RULES: ret->rules = optarg; break;
                 case VERSION: printf("sparkd %s\n", SPARK_VERSION); return 0;
                 case HELP: help(); return 0;
                 default: return -EINVAL;
@@ -70,6 +75,10 @@ static int configure(const Arguments *a, Config *c) {
         if (r >= 0 && a->worker) {
                 c->worker_path = strdup(a->worker);
                 r = c->worker_path ? 0 : -ENOMEM;
+        }
+        if (r >= 0 && a->rules) {
+                c->rules_folder = strdup(a->rules);
+                r = c->rules_folder ? 0 : -ENOMEM;
         }
         if (r >= 0 && !model_name_valid(c->model)) {
                 log_error("'%s' is no name of a model: [a-z0-9][a-z0-9._-]*, at most %u bytes", c->model, MODEL_NAME_MAX);
@@ -101,6 +110,24 @@ static int connect_bus(bool user, sd_event *event, sd_bus **ret) {
         return 0;
 }
 
+/* The rules are read again. systemd wants to be told of both ends, and when the first was (sd_notify(3)). */
+static int on_reload(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        Manager *m = userdata;
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        (void) sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now.tv_sec * 1000000 + (unsigned long long) now.tv_nsec / 1000);
+        int r = gate_load_rules(m);
+        if (r < 0)
+                log_error("The rules cannot be read, the old ones hold: %s", strerror(-r));
+        else {
+                log_info("The rules were read, with %zu mistakes", rules_n_problems(m->rules));
+                gate_recheck(m, NULL);
+        }
+        (void) sd_notify(false, "READY=1");
+        return 0;
+}
+
 static int add_signals(sd_event *event) {
         sigset_t set;
         int r;
@@ -108,6 +135,7 @@ static int add_signals(sd_event *event) {
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
         r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
@@ -137,6 +165,8 @@ static int run(const Arguments *a) {
         if (r < 0)
                 return r;
         r = manager_new(event, bus, a->user, &config, &m);
+        if (r >= 0)
+                r = sd_event_add_signal(event, NULL, SIGHUP, on_reload, m);
         if (r >= 0)
                 r = sd_bus_request_name(bus, SPARK_BUS_NAME, 0);
         sd_bus_unref(bus);

@@ -2,8 +2,14 @@
 /* Owns the whole: one of these per sparkd, and everything else hangs from it. */
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "daemon/sparkd/agents.h"
+#include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/session.h"
@@ -32,6 +38,36 @@ static bool has_workers(void *userdata) {
 
 static const PressureEvents pressure_events = { .short_of_memory = on_short_of_memory, .wanted = has_workers };
 
+/* $STATE_DIRECTORY is systemd's; below the user's own state folder otherwise. -ENOENT: neither is known. */
+static int make_ledger_folder(bool user_mode, char **ret) {
+        const char *state = getenv("STATE_DIRECTORY"), *home = getenv("XDG_STATE_HOME"), *below = "";
+        char path[4096];
+
+        if (user_mode) {
+                state = home;
+                below = "/spark";
+                if (!state || state[0] != '/') {
+                        state = getenv("HOME");
+                        below = "/.local/state/spark";
+                }
+        }
+        if (!state || state[0] != '/')
+                return -ENOENT;
+        if ((size_t) snprintf(path, sizeof path, "%s%s/ledger", state, below) >= sizeof path)
+                return -ENAMETOOLONG;
+        for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+                char c = *p;
+                *p = '\0';
+                if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                        return -errno;
+                *p = c;
+        }
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        *ret = strdup(path);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof *m);
         int r;
@@ -40,6 +76,8 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
                 return -ENOMEM;
         list_init(&m->users);
         list_init(&m->clients);
+        list_init(&m->agents);
+        list_init(&m->authorizations);
         m->event = sd_event_ref(event);
         m->bus = sd_bus_ref(bus);
         m->user_mode = user_mode;
@@ -51,6 +89,16 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         r = pressure_new(event, m->config.pressure_file, &pressure_events, m, &m->pressure);
         if (r < 0)
                 log_notice("Nothing tells of memory pressure: an idle model leaves memory by its time alone");
+        r = prompts_new(&m->prompts);
+        if (r >= 0)
+                r = gate_load_rules(m);
+        if (r < 0)
+                return r;
+        r = make_ledger_folder(user_mode, &m->ledger_folder);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                log_warning("There is no folder for ledgers (%s): answers are not remembered and uses not written down", strerror(-r));
         r = sd_event_add_exit(event, &m->exit, on_leave, m);
         if (r >= 0)
                 r = sd_event_source_set_priority(m->exit, SD_EVENT_PRIORITY_IMPORTANT);
@@ -59,6 +107,8 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         if (r < 0)
                 return r;
         r = session_object_add(m);
+        if (r >= 0)
+                r = permissions_add(m);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -74,6 +124,11 @@ Manager *manager_free(Manager *m) {
                 client_free(LIST_OBJECT(l, Client, link));
         LIST_FOREACH(&m->users, l)
                 user_free(LIST_OBJECT(l, User, link));
+        authorizations_done(m);
+        agents_done(m);
+        sd_event_source_disable_unref(m->consents_begin);
+        gate_done(m);
+        free(m->ledger_folder);
         sd_bus_flush_close_unref(m->bus);
         sd_event_unref(m->event);
         config_done(&m->config);

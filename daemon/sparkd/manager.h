@@ -20,14 +20,18 @@
 #include "daemon/sparkd/pressure.h"
 #include "daemon/sparkd/queue.h"
 #include "daemon/sparkd/worker.h"
+#include "policy/ledger.h"
+#include "policy/prompts.h"
+#include "policy/quota.h"
 
 #define SPARK_BUS_NAME "org.spark.Assistant"
 #define SPARK_ROOT_PATH "/org/spark/Assistant"
 #define SPARK_SESSION_PREFIX SPARK_ROOT_PATH "/session"
 #define SPARK_INTERFACE "org.spark.Assistant"
 #define SPARK_SESSION_INTERFACE "org.spark.Assistant.Session"
+#define SPARK_PERMISSIONS_INTERFACE "org.spark.Assistant.Permissions"
 #define SPARK_DEBUG_INTERFACE "org.spark.Assistant.Debug"
-#define SPARK_INTERFACE_VERSION 1u
+#define SPARK_INTERFACE_VERSION 2u
 
 #define SESSION_BUCKETS 4096u
 
@@ -37,6 +41,13 @@ typedef struct App App;
 typedef struct Client Client;
 typedef struct Session Session;
 typedef struct Turn Turn;
+typedef struct Consent Consent;
+typedef struct ConsentWaiter ConsentWaiter;
+
+typedef struct Want {                      /* what a call needs to be allowed */
+        Capability capability;
+        char tool[TOOL_NAME_MAX + 1];      /* "" but of CAPABILITY_TOOL */
+} Want;
 
 struct Manager {
         sd_event *event;
@@ -50,7 +61,18 @@ struct Manager {
         Link users, clients;
         size_t n_users, n_clients, n_sessions;
         Session *buckets[SESSION_BUCKETS]; /* by the session's random id */
-        uint64_t last_session, last_request;
+        uint64_t last_session, last_request, last_agent, last_consent;
+
+        Rules *rules;                      /* gate.c */
+        Prompts *prompts;
+        char *ledger_folder;               /* NULL: there is none */
+        Link agents;                       /* agents.c */
+        size_t n_agents;
+        sd_bus_slot *agent_start;
+        uint64_t agent_missing_until;
+        sd_event_source *consents_begin;
+        Link authorizations;               /* authorize.c */
+        size_t n_authorizations;
 };
 
 struct User {
@@ -66,6 +88,15 @@ struct User {
         size_t n_calls;
         Link apps;
         size_t n_clients, n_sessions, n_asks;
+        Link asking;                       /* turns that wait for the user's word */
+        Link consents;                     /* consent.c */
+        size_t n_consents;
+        Link kept;                         /* gate.c: answers for this session */
+        size_t n_kept;
+        Ledger *ledger;                    /* record.c */
+        int ledger_error;
+        bool ledger_complained;
+        uint64_t ledger_tried_usec, pruned_usec, recheck;
         size_t transcript_bytes;
         sd_event_source *tick;             /* while turns wait */
         char state[16];                    /* as told last */
@@ -75,17 +106,34 @@ struct User {
 struct App {
         User *user;
         Link link;                         /* in user->apps */
-        uint64_t id;                       /* keyed digest of user and name: also the domain of shared prefixes */
+        uint64_t id;                       /* keyed digest of user and identity: also the domain of shared prefixes */
+        Identity identity;                 /* without a unit */
         unsigned n_refs;
+        size_t n_asking;
+        uint64_t refused_usec;             /* when a refusal was written down last */
         QueueLane lane;
 };
+
+/* Who called, while the call is being handled. */
+typedef struct Caller {
+        User *user;
+        Identity identity;
+        uid_t uid;                         /* as the bus says */
+        pid_t pid;
+        const char *name;
+} Caller;
 
 struct Client {
         User *user;
         App *app;
         Link link;                         /* in manager->clients */
         Identity identity;
+        pid_t pid;
         char *name;                        /* unique name on the bus */
+        Link requests;                     /* permissions.c: Request() not answered yet */
+        size_t n_requests;
+        Want once[CONSENT_WANTS_MAX];      /* allowed for its next turn */
+        size_t n_once;
         sd_bus_track *track;
         Link sessions;
         size_t n_sessions, n_asks;
@@ -108,7 +156,7 @@ int user_get(Manager *m, uid_t uid, User **ret);
 User *user_unref(User *u);
 User *user_free(User *u);
 const char *user_state(const User *u);                     /* the property */
-int user_get_app(User *u, const char *name, App **ret);    /* one more reference */
+int user_get_app(User *u, const Identity *id, App **ret);  /* one more reference */
 App *app_ref(App *a);
 App *app_unref(App *a);
 
@@ -126,6 +174,9 @@ int user_start_worker(User *u, sd_bus_error *reterr);
 int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_error *reterr);
 /* Of whoever sent m, where no client is needed; no reference. */
 int user_of_message(Manager *m, sd_bus_message *message, User **ret, sd_bus_error *reterr);
+int caller_of_message(Manager *m, sd_bus_message *message, Caller *ret, sd_bus_error *reterr);
+/* It is shut in, or says that it is. */
+bool caller_is_sandboxed(const Caller *c);
 Client *client_find(Manager *m, const char *name);
 /* Forgets a client that has nothing here any more. */
 void client_settle(Client *c);
@@ -148,6 +199,8 @@ void call_facts(User *u, uint64_t request, const char *json, size_t size);
 
 /* ---- root.c, session-object.c, verify.c: the bus objects ---- */
 int root_add(Manager *m);
+int permissions_add(Manager *m);
+void requests_drop(Client *c);             /* it has gone */
 int session_object_add(Manager *m);
 void root_changed(User *u, bool state, bool context);
 int verify_append(User *u, sd_bus_message *reply, const char *json);

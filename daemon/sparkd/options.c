@@ -96,7 +96,12 @@ static int option_read(sd_bus_message *m, const OptionSpec *s, void *target, sd_
                 r = option_string(m, s, at, reterr);
         else if (strcmp(s->type, "as") == 0)
                 r = option_strings(m, s, at, reterr);
-        else if (strcmp(s->type, "t") == 0)
+        else if (strcmp(s->type, "b") == 0) {
+                int b;
+                r = sd_bus_message_read(m, "b", &b);
+                if (r >= 0)
+                        *(bool *) at = b;
+        } else if (strcmp(s->type, "t") == 0)
                 r = sd_bus_message_read(m, "t", (uint64_t *) at);
         else if (strcmp(s->type, "u") == 0) {
                 uint32_t u;

@@ -25,7 +25,7 @@ int ignored_keys_add_all(IgnoredKeys *k, const IgnoredKeys *other);
 
 typedef struct OptionSpec {
         const char *key;
-        const char *type;                  /* "s": char *, "as": char ** (strv), "u": uint32_t, "t": uint64_t, "d": double */
+        const char *type;                  /* "s": char *, "as": char ** (strv), "b": bool, "u": uint32_t, "t": uint64_t, "d": double */
         size_t offset;                     /* in the target */
         double min, max;                   /* of a number; max of a string: bytes. Not looked at for "t" */
         size_t given;                      /* offset of a bool that becomes true, or OPTION_ALWAYS */

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "daemon/sparkd/error.h"
+#include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
@@ -90,28 +91,37 @@ static int check_prompt(const char *text, sd_bus_error *reterr) {
 
 /* ---- methods ---- */
 
+/* Nobody is asked here: that is the first turn's. Until then no model is loaded for an app that may not be allowed. */
+static int prepare_worker(Client *c, sd_bus_error *reterr) {
+        const Want w = { CAPABILITY_GENERATE };
+        Ruling r;
+
+        gate_decide(c->user, &c->identity, &w, ANSWER_NONE, &r);
+        if (r.decision == DECISION_ALLOW)
+                return user_start_worker(c->user, reterr);
+        return r.reason == REASON_RULE_DENIES || r.reason == REASON_USER_NEVER ? gate_refuse(c->app, &w, &r, reterr) : 0;
+}
+
 static int method_create_session(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_(session_options_done) SessionOptions o = {};
         Manager *m = userdata;
         SessionParams p;
         Session *s;
         Client *c;
-        User *u;
         int r;
 
         r = session_options_read(m, message, &o, &p, reterr);
         if (r < 0)
                 return r;
-        r = user_of_message(m, message, &u, reterr);
-        if (r < 0)
-                return r;
-        /* Whoever opens a session will soon speak; and what cannot be answered is said now. */
-        r = user_start_worker(u, reterr);
-        if (r < 0)
-                return r;
         r = client_of_message(m, message, &c, reterr);
         if (r < 0)
                 return r;
+        /* Whoever opens a session will soon speak; and what cannot be answered is said now. */
+        r = prepare_worker(c, reterr);
+        if (r < 0) {
+                client_settle(c);
+                return r;
+        }
         r = session_new(c, &p, &s, reterr);
         if (r < 0)
                 return r;
@@ -234,16 +244,17 @@ static int method_availability(sd_bus_message *message, void *userdata, sd_bus_e
 
 static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Manager *m = userdata;
-        User *u;
+        Caller c;
         int r;
 
         r = no_options(message, reterr);
         if (r < 0)
                 return r;
-        r = user_of_message(m, message, &u, reterr);
-        if (r < 0)
-                return r;
-        r = user_start_worker(u, reterr);
+        r = caller_of_message(m, message, &c, reterr);
+        if (r >= 0)
+                r = gate_check_generate(&c, reterr);
+        if (r >= 0)
+                r = user_start_worker(c.user, reterr);
         if (r < 0)
                 return r;
         return sd_bus_reply_method_return(message, NULL);
@@ -252,7 +263,7 @@ static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error 
 static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Manager *m = userdata;
         const char *text;
-        User *u;
+        Caller c;
         int r;
 
         r = sd_bus_message_read(message, "s", &text);
@@ -266,13 +277,14 @@ static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_e
         r = check_prompt(text, reterr);
         if (r < 0)
                 return r;
-        r = user_of_message(m, message, &u, reterr);
+        r = caller_of_message(m, message, &c, reterr);
+        if (r >= 0)
+                r = gate_check_generate(&c, reterr);
+        if (r >= 0)
+                r = user_start_worker(c.user, reterr);
         if (r < 0)
                 return r;
-        r = user_start_worker(u, reterr);
-        if (r < 0)
-                return r;
-        return call_begin(u, CALL_COUNT, message, text, reterr);
+        return call_begin(c.user, CALL_COUNT, message, text, reterr);
 }
 
 static int method_verify(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -84,7 +84,8 @@ int session_new(Client *c, const SessionParams *p, Session **ret, sd_bus_error *
         list_append(&c->sessions, &s->link);
         s->number = ++c->user->manager->last_session;
         s->generation = p->generation;
-        s->priority = p->priority;
+        s->priority = rules_priority(s->user->manager->rules, &s->app->identity) == PRIORITY_BACKGROUND ? QUEUE_BACKGROUND : p->priority;
+        s->asks_background = p->priority == QUEUE_BACKGROUND;
         s->drop_oldest = p->drop_oldest;
         if (p->ask) {
                 s->ask = sd_bus_message_ref(p->ask);
@@ -106,7 +107,8 @@ int session_new(Client *c, const SessionParams *p, Session **ret, sd_bus_error *
 }
 
 int session_fork(Session *s, Session **ret, sd_bus_error *reterr) {
-        SessionParams p = { .generation = s->generation, .priority = s->priority, .drop_oldest = s->drop_oldest, .ignored = &s->ignored };
+        SessionParams p = { .generation = s->generation, .priority = s->asks_background ? QUEUE_BACKGROUND : QUEUE_INTERACTIVE,
+                            .drop_oldest = s->drop_oldest, .ignored = &s->ignored };
         size_t n = s->turn ? s->turn->n_before : s->transcript.n_messages;
         Session *fork;
         int r;

@@ -27,6 +27,7 @@ struct Session {
         IgnoredKeys ignored;
         QueuePriority priority;
         bool drop_oldest;                  /* where the context is full, its oldest turns go */
+        bool asks_background;              /* it wants to go on while the user does something else */
         bool closed;                       /* no longer to be found: waits for its turn's end */
         sd_bus_message *ask;               /* the call to be answered */
         Turn *turn;

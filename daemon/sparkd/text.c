@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Owns the few questions about characters that sparkd has; the engine's own code is not to be reached from here. */
 
+#include <stdio.h>
+
 #include "daemon/sparkd/text.h"
 
 /* Bytes of the character that starts at p, 0 where none does. */
@@ -47,4 +49,16 @@ void text_printable(const char *text, char *ret, size_t ret_size) {
         for (; text[i] && i + 1 < ret_size; i++)
                 ret[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
         ret[i] = '\0';
+}
+
+void text_duration(uint64_t usec, char *ret, size_t ret_size) {
+        static const struct { uint64_t unit, below; const char *name; } units[] = {
+                { UINT64_C(1000000), UINT64_C(120) * 1000000, "s" },
+                { UINT64_C(60) * 1000000, UINT64_C(7200) * 1000000, "min" },
+                { UINT64_C(3600) * 1000000, UINT64_MAX, "h" },
+        };
+        size_t i = 0;
+        while (usec >= units[i].below && i < 2)
+                i++;
+        snprintf(ret, ret_size, "%llu %s", (unsigned long long) (usec / units[i].unit + (usec % units[i].unit > 0)), units[i].name);
 }

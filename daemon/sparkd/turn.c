@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns a turn's way from the call to its one end. Refuses what has cost several workers already, and what would wait
+/* Owns a turn's way from the call to its one end. Refuses what is not allowed, or no longer, what has cost several workers already, and what would wait
  * behind too much; holds at most REPLY_BYTES_MAX of a reply, and lets text wait there when its client does not read. */
 
 #include <errno.h>
@@ -8,7 +8,9 @@
 #include <sys/random.h>
 
 #include "daemon/sparkd/error.h"
+#include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/record.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/turn.h"
@@ -76,17 +78,35 @@ static void turn_settle_transcript(Turn *t, const TurnEnd *end) {
                 session_truncate(s, t->n_before);
 }
 
+static void turn_record(const Turn *t, const TurnEnd *end) {
+        const App *a = t->session->app;
+        const char *dot = end->error ? strrchr(end->error, '.') : NULL;
+
+        record_use(t->session->user, &(LedgerUse) {
+                .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
+                .capability = CAPABILITY_GENERATE, .tool = "", .decision = DECISION_ALLOW, .reason = t->reason,
+                .outcome = dot ? dot + 1 : end->reason,
+                .n_prompt = end->finished ? end->finished->n_prompt : 0, .n_generated = end->finished ? end->finished->n_generated : t->n_tokens,
+                .duration_us = manager_now(t->session->user->manager) - t->called_usec,
+        });
+}
+
 static void turn_end(Turn *t, const TurnEnd *end) {
         Session *s = t->session;
         User *u = s->user;
         int r = 0;
 
+        consent_leave(&t->consent);
         if (t->state == TURN_WAITING)
                 queue_remove(&u->queue, &s->app->lane, &t->link);
         else
                 list_remove(&t->link);
         if (t->state == TURN_RUNNING)
                 u->n_running--;
+        if (t->state == TURN_ASKING)
+                s->app->n_asking--;
+        else
+                turn_record(t, end);
 
         turn_settle_transcript(t, end);
         if (s->client)
@@ -245,15 +265,115 @@ void turn_stalled(Turn *t) {
 
 /* ---- the beginning ---- */
 
+static size_t turn_wants(const Session *s, Want ret[2]) {
+        ret[0] = (Want) { CAPABILITY_GENERATE };
+        ret[1] = (Want) { CAPABILITY_BACKGROUND };
+        return s->asks_background ? 2 : 1;
+}
+
+/* A Request() was answered with "once" before. */
+static bool client_allowed_once(const Client *c, const Want *wants, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                bool found = false;
+                for (size_t k = 0; k < c->n_once; k++)
+                        found |= c->once[k].capability == wants[i].capability;
+                if (!found)
+                        return false;
+        }
+        return true;
+}
+
+/* Not allowed after all, or no longer. */
+static void turn_refuse(Turn *t, const Want *w, const Ruling *ruling) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (t->state == TURN_RUNNING)
+                (void) worker_cancel(t->session->user->worker, t->request);
+        if (gate_refuse(t->session->app, w, ruling, &error) == -ENOMEM)
+                turn_fail(t, SPARK_ERROR_NOT_ALLOWED, "It is not allowed");
+        else
+                turn_fail(t, error.name, error.message);
+        sd_bus_error_free(&error);
+}
+
+static void turn_wait(Turn *t) {
+        Session *s = t->session;
+
+        t->state = TURN_WAITING;
+        queue_push(&s->user->queue, &s->app->lane, s->priority, &t->link);
+        user_watch_waiting(s->user);
+}
+
+static void turn_answered(ConsentWaiter *w, Answer answer, Reason reason) {
+        Turn *t = LIST_OBJECT(w, Turn, consent);
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        Session *s = t->session;
+        User *u = s->user;
+        const Want *denied;
+        Want wants[2];
+        Ruling ruling;
+
+        gate_decide_all(u, &s->app->identity, wants, turn_wants(s, wants), ANSWER_ONCE, &ruling, &denied);
+        if (answer == ANSWER_NONE || answer == ANSWER_NEVER || ruling.decision == DECISION_DENY) {
+                if (ruling.decision != DECISION_DENY)
+                        ruling.reason = reason;
+                ruling.decision = DECISION_DENY;
+                turn_refuse(t, denied, &ruling);
+                return;
+        }
+        t->once = answer == ANSWER_ONCE;
+        t->reason = reason;
+        if (user_start_worker(u, &error) < 0) {
+                turn_fail(t, error.name ?: SPARK_ERROR_FAILED, error.message ?: "The worker cannot be started");
+                return;
+        }
+        list_remove(&t->link);
+        s->app->n_asking--;
+        turn_wait(t);
+        turns_schedule(u);
+}
+
+static int turn_ask(Turn *t, const Want *wants, size_t n, sd_bus_error *reterr) {
+        Session *s = t->session;
+        const ConsentAsker asker = { .identity = &s->client->identity, .pid = s->client->pid };
+
+        t->state = TURN_ASKING;
+        t->consent.answered = turn_answered;
+        int r = consent_ask(s->user, &asker, wants, n, &t->consent, reterr);
+        if (r < 0)
+                return r;
+        list_append(&s->user->asking, &t->link);
+        s->app->n_asking++;
+        return 0;
+}
+
+/* What cannot be answered is not asked for either. */
+static int check_worker(User *u, Decision d, sd_bus_error *reterr) {
+        const char *text, *problem;
+
+        if (d == DECISION_ALLOW)
+                return user_start_worker(u, reterr);
+        problem = worker_check(u->worker, &text);
+        return problem ? sd_bus_error_setf(reterr, SPARK_ERROR_UNAVAILABLE, "%s: %s", problem, text) : 0;
+}
+
 int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_before, Turn **ret, sd_bus_error *reterr) {
         User *u = s->user;
         _cleanup_free_ char *json = NULL;
-        size_t json_size;
+        size_t json_size, n_wants, n_of_app = s->app->lane.n_items + s->app->n_asking;
+        const Want *denied;
+        Want wants[2];
+        Ruling ruling;
         int r;
 
-        if (u->queue.n_items >= TURNS_QUEUED_PER_USER || s->app->lane.n_items >= TURNS_QUEUED_PER_APP)
+        if (u->queue.n_items >= TURNS_QUEUED_PER_USER || n_of_app >= TURNS_QUEUED_PER_APP)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_BUSY, "%zu turns wait, %zu of this application, at most %u: position %zu is not to be had",
-                                         u->queue.n_items, s->app->lane.n_items, TURNS_QUEUED_PER_APP, u->queue.n_items + 1);
+                                         u->queue.n_items, n_of_app, TURNS_QUEUED_PER_APP, u->queue.n_items + 1);
+        n_wants = turn_wants(s, wants);
+        bool once = client_allowed_once(s->client, wants, n_wants);
+        gate_decide_all(u, &s->client->identity, wants, n_wants, once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
+        if (ruling.decision == DECISION_DENY)
+                return gate_refuse(s->app, denied, &ruling, reterr);
         r = transcript_json(&s->transcript, 0, &json, &json_size);
         if (r < 0)
                 return r;
@@ -261,7 +381,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         if (penalties_refuses(&u->manager->penalties, &penalty))
                 return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "This input was being worked on when the worker was lost, %u times; it is not tried again",
                                          PENALTY_LOST_MAX);
-        r = user_start_worker(u, reterr);
+        r = check_worker(u, ruling.decision, reterr);
         if (r < 0)
                 return r;
 
@@ -274,20 +394,28 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         *t = (Turn) {
                 .session = s, .number = ++s->last_turn, .request = ++u->manager->last_request,
                 .generation = *g, .ignored = *ignored, .penalty = penalty, .n_before = n_before,
-                .called_usec = manager_now(u->manager),
+                .called_usec = manager_now(u->manager), .reason = ruling.reason, .once = once,
         };
+        if (ruling.decision == DECISION_ASK) {
+                r = turn_ask(t, wants, n_wants, reterr);
+                if (r < 0) {
+                        free(t);
+                        return r;
+                }
+        } else
+                turn_wait(t);
         *ignored = (IgnoredKeys) {};
         if (!g->has_seed)
                 t->generation.seed = seed;
         s->turn = t;
-        queue_push(&u->queue, &s->app->lane, s->priority, &t->link);
-        user_watch_waiting(u);
+        s->client->n_once = 0;
         *ret = t;
         return 0;
 }
 
 void turn_cancel(Turn *t) {
         switch (t->state) {
+        case TURN_ASKING:
         case TURN_WAITING:
                 turn_end_cancelled(t, NULL);
                 break;
@@ -398,6 +526,7 @@ void turns_delta(User *u, uint64_t request, const char *text, size_t size) {
 
         if (!t || t->cut || size == 0)
                 return;
+        t->n_tokens++;
         if (t->first_usec == 0)
                 t->first_usec = manager_now(u->manager);
         if (turn_keep_text(t, text, size) < 0) {
@@ -482,6 +611,8 @@ static void waiting_fail(User *u, uint64_t called_before, const char *error, con
 
 void turns_fail_waiting(User *u, const char *error, const char *text) {
         waiting_fail(u, UINT64_MAX, error, text);
+        LIST_FOREACH(&u->asking, l)
+                turn_fail(LIST_OBJECT(l, Turn, link), error, text);
 }
 
 void turns_expire(User *u) {
@@ -493,4 +624,50 @@ void turns_expire(User *u) {
 void turns_stop(User *u, const char *text) {
         LIST_FOREACH(&u->turns, l)
                 turn_fail(LIST_OBJECT(l, Turn, link), SPARK_ERROR_CANCELLED, text);
+}
+
+/* ---- when the rules or the answers change ---- */
+
+static Turn *next_in(Link *head, uint64_t round) {
+        LIST_FOREACH(head, l) {
+                Turn *t = LIST_OBJECT(l, Turn, link);
+                if (t->checked != round) {
+                        t->checked = round;
+                        return t;
+                }
+        }
+        return NULL;
+}
+
+/* From the start each time: the end of one may change every list. */
+Turn *turns_next(User *u, uint64_t round) {
+        Turn *t = next_in(&u->turns, round) ?: next_in(&u->asking, round);
+
+        LIST_FOREACH(&u->apps, a)
+                for (size_t p = 0; p < QUEUE_PRIORITIES && !t; p++)
+                        t = next_in(&LIST_OBJECT(a, App, link)->lane.priorities[p].items, round);
+        return t;
+}
+
+void turns_recheck(User *u) {
+        uint64_t round = ++u->recheck;
+        const Want *denied;
+        Want wants[2];
+        Ruling ruling;
+
+        for (Turn *t; (t = turns_next(u, round)); ) {
+                const Session *s = t->session;
+                gate_decide_all(u, s->client ? &s->client->identity : &s->app->identity, wants, turn_wants(s, wants),
+                                t->once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
+                if (ruling.decision == DECISION_DENY || (ruling.decision == DECISION_ASK && t->state != TURN_ASKING))
+                        turn_refuse(t, denied, &ruling);
+        }
+}
+
+void turns_forget_once(User *u, const char *app) {
+        uint64_t round = ++u->recheck;
+
+        for (Turn *t; (t = turns_next(u, round)); )
+                if (!app || strcmp(t->session->app->identity.app, app) == 0)
+                        t->once = false;
 }

@@ -3,19 +3,21 @@
 
 /* Turns: one reply each, from Respond() or Ask() to Finished.
  *
- *   WAITING (in the user's queue) ──▶ RUNNING (in the worker) ──▶ SENDING (done, text still goes out) ──▶ gone
+ *   ASKING (the user, where the rules say so) ──▶ WAITING (in the user's queue) ──▶ RUNNING (in the worker)
+ *                                                                ──▶ SENDING (done, text still goes out) ──▶ gone
  *
  * Exactly one end is told for each, whatever happens. A turn that ends with an error takes back what it added to the
  * transcript; a cancelled one keeps what was said, if anything was. */
 
+#include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/options.h"
 
-typedef enum TurnState { TURN_WAITING, TURN_RUNNING, TURN_SENDING } TurnState;
+typedef enum TurnState { TURN_ASKING, TURN_WAITING, TURN_RUNNING, TURN_SENDING } TurnState;
 
 struct Turn {
         Session *session;
-        Link link;                         /* in the queue, or in user->turns */
+        Link link;                         /* in user->asking, the queue, or user->turns */
         TurnState state;
         bool cancelled;                    /* the worker has been told */
         bool cut;                          /* REPLY_BYTES_MAX was reached */
@@ -33,6 +35,11 @@ struct Turn {
         uint64_t called_usec, given_usec, first_usec, sent_usec;
         sd_event_source *flush;
         WorkerFinished finished;           /* from SENDING on */
+        ConsentWaiter consent;             /* while ASKING */
+        bool once;                         /* the user allowed this very turn */
+        Reason reason;                     /* why it was allowed */
+        uint64_t checked;                  /* of user->recheck: looked at already */
+        uint64_t n_tokens;                 /* that the worker has sent, about */
 };
 
 /* The session's transcript ends with what was asked; n_before messages come before that. Where it fails, reterr is
@@ -55,6 +62,11 @@ void turns_lost(User *u);                                  /* the worker was los
 void turns_expire(User *u);                                /* those that have waited too long end with Timeout */
 void turns_stop(User *u, const char *text);                /* those that run end with Cancelled */
 void turns_fail_waiting(User *u, const char *error, const char *text);
+/* The rules or the answers have changed: ends with NotAllowed what is no longer allowed. */
+void turns_recheck(User *u);
+void turns_forget_once(User *u, const char *app);          /* app NULL: of all */
+/* The next turn of any state that was not looked at in this round. NULL: there is none. */
+Turn *turns_next(User *u, uint64_t round);
 void turns_delta(User *u, uint64_t request, const char *text, size_t size);
 void turns_finished(User *u, const WorkerFinished *f);
 

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/error.h"
+#include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/turn.h"
@@ -116,6 +118,9 @@ static int user_new(Manager *m, uid_t uid, User **ret) {
         list_init(&u->turns);
         list_init(&u->calls);
         list_init(&u->apps);
+        list_init(&u->asking);
+        list_init(&u->consents);
+        list_init(&u->kept);
         r = worker_new(m->event, &m->config, m->user_mode ? MODEL_STORE_USER : MODEL_STORE_SYSTEM, &user_events, u, &u->worker);
         if (r >= 0)
                 r = sd_event_add_time_relative(m->event, &u->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, u);
@@ -171,6 +176,7 @@ User *user_unref(User *u) {
 void user_stop(User *u) {
         turns_fail_waiting(u, SPARK_ERROR_CANCELLED, "sparkd stops");
         turns_stop(u, "sparkd stops");
+        consents_stop(u);
         calls_lost(u, SPARK_ERROR_CANCELLED, "sparkd stops");
 }
 
@@ -183,15 +189,18 @@ User *user_free(User *u) {
         list_remove(&u->link);
         LIST_FOREACH(&u->apps, l)
                 free(LIST_OBJECT(l, App, link));
+        kept_forget_all(u);
+        ledger_free(u->ledger);
         sd_event_source_disable_unref(u->tick);
         worker_free(u->worker);
         free(u);
         return NULL;
 }
 
-int user_get_app(User *u, const char *name, App **ret) {
-        char key[APP_ID_MAX + 17];
-        int n = snprintf(key, sizeof key, "%u:%s", (unsigned) u->uid, name);
+/* Who only claims to be an app shares nothing with those who are. */
+int user_get_app(User *u, const Identity *identity, App **ret) {
+        char key[APP_ID_MAX + 64];
+        int n = snprintf(key, sizeof key, "%u:%u:%u:%s", (unsigned) u->uid, (unsigned) identity->kind, (unsigned) identity->certainty, identity->app);
         uint64_t id = digest(&u->manager->key, key, (size_t) n).d[0] ?: 1;    /* 0 would share with nobody */
 
         LIST_FOREACH(&u->apps, l)
@@ -204,6 +213,8 @@ int user_get_app(User *u, const char *name, App **ret) {
                 return -ENOMEM;
         a->user = u;
         a->id = id;
+        a->identity = *identity;
+        a->identity.unit[0] = '\0';
         a->n_refs = 1;
         queue_lane_init(&a->lane);
         list_append(&u->apps, &a->link);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Owns the rules in force and the answers for a session, and puts the circumstances together that policy/decision.h asks
+ * for. Refuses to decide anything by itself: what holds is the rules', the user's or an agent's word. Where a ledger is
+ * there and cannot be read, what it may have forbidden is denied. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <systemd/sd-login.h>
+
+#include "daemon/sparkd/agents.h"
+#include "daemon/sparkd/error.h"
+#include "daemon/sparkd/gate.h"
+#include "daemon/sparkd/log.h"
+#include "daemon/sparkd/record.h"
+#include "daemon/sparkd/text.h"
+#include "daemon/sparkd/turn.h"
+
+static const char *const rule_folders[] = { "/etc/spark/policy.d", "/run/spark/policy.d", SPARK_PKGDATADIR "/policy.d" };
+
+/* An answer "for this session". */
+typedef struct Kept {
+        Link link;                         /* in user->kept */
+        char *app;
+        Certainty certainty;
+        Want want;
+        char session[SESSION_ID_MAX];      /* that it was given in; "": the user's being there at all */
+} Kept;
+
+/* ---- rules ---- */
+
+int gate_load_rules(Manager *m) {
+        const char *one = m->config.rules_folder;
+        Rules *rules;
+
+        int r = one ? rules_load(&one, 1, &rules) : rules_load(rule_folders, ELEMENTSOF(rule_folders), &rules);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; rules_problem(rules, i); i++)
+                log_error("%s", rules_problem(rules, i));
+        if (rules_n_problems(rules) > RULE_PROBLEMS_MAX)
+                log_error("%zu more mistakes in rule files", rules_n_problems(rules) - RULE_PROBLEMS_MAX);
+        rules_free(m->rules);
+        m->rules = rules;
+        return 0;
+}
+
+void gate_done(Manager *m) {
+        m->rules = rules_free(m->rules);
+        m->prompts = prompts_free(m->prompts);
+}
+
+/* ---- names ---- */
+
+void want_name(const Want *w, char *name, size_t size) {
+        snprintf(name, size, "%s%s%s", capability_info(w->capability)->name, w->tool[0] ? ":" : "", w->tool);
+}
+
+int want_parse(const char *name, Want *ret) {
+        Capability c;
+        const char *tool;
+        if (capability_parse(name, &c, &tool) < 0 || strlen(tool) > TOOL_NAME_MAX)
+                return -EINVAL;
+        *ret = (Want) { .capability = c };
+        strcpy(ret->tool, tool);
+        return 0;
+}
+
+static bool same_want(const Want *a, const Want *b) {
+        return a->capability == b->capability && strcmp(a->tool, b->tool) == 0;
+}
+
+/* ---- answers ---- */
+
+static Kept *kept_free(Kept *k) {
+        list_remove(&k->link);
+        free(k->app);
+        free(k);
+        return NULL;
+}
+
+void kept_forget_all(User *u) {
+        LIST_FOREACH(&u->kept, l)
+                kept_free(LIST_OBJECT(l, Kept, link));
+        u->n_kept = 0;
+}
+
+/* Where no logind is, a session ends with sparkd. */
+static bool kept_holds(const User *u, const Kept *k) {
+        if (access("/run/systemd/seats", F_OK) < 0)
+                return true;
+        if (!k->session[0])
+                return sd_uid_get_sessions(u->uid, 0, NULL) > 0 || u->manager->user_mode;
+        uid_t uid;
+        return sd_session_get_uid(k->session, &uid) >= 0 && uid == u->uid;
+}
+
+static Kept *kept_find(User *u, const char *app, const Want *w) {
+        LIST_FOREACH(&u->kept, l) {
+                Kept *k = LIST_OBJECT(l, Kept, link);
+                if (strcmp(k->app, app) != 0 || !same_want(&k->want, w))
+                        continue;
+                if (kept_holds(u, k))
+                        return k;
+                kept_free(k);
+                u->n_kept--;
+        }
+        return NULL;
+}
+
+static int keep_for_session(User *u, const Identity *id, const Want *w) {
+        Kept *k = kept_find(u, id->app, w);
+        if (!k) {
+                if (u->n_kept >= KEPT_ANSWERS_PER_USER)
+                        return -ENOBUFS;
+                k = calloc(1, sizeof *k);
+                if (!k)
+                        return -ENOMEM;
+                k->app = strdup(id->app);
+                if (!k->app) {
+                        free(k);
+                        return -ENOMEM;
+                }
+                k->want = *w;
+                list_append(&u->kept, &k->link);
+                u->n_kept++;
+        }
+        k->certainty = id->certainty;
+        identity_session(id, k->session);
+        return 0;
+}
+
+int gate_keep(User *u, const Identity *id, const Want *w, Answer a) {
+        int error, r;
+
+        if (a == ANSWER_SESSION)
+                return keep_for_session(u, id, w);
+        Ledger *l = record_ledger(u, &error);
+        if (!l)
+                return error;
+        r = ledger_set_answer(l, &(LedgerAnswer) {
+                .app = id->app, .capability = w->capability, .tool = w->tool, .certainty = id->certainty, .answer = a,
+                .time_us = (int64_t) record_now(),
+        });
+        if (r < 0)
+                return r;
+        if (a == ANSWER_ALWAYS)
+                prompts_forgive(u->manager->prompts, u->uid, id->app);
+        gate_recheck(u->manager, u);
+        return 0;
+}
+
+int gate_reset(User *u, const char *app, const Want *w, uint64_t *ret_n) {
+        uint64_t n = 0, n_kept = 0;
+        int error, r = 0;
+
+        LIST_FOREACH(&u->kept, l) {
+                Kept *k = LIST_OBJECT(l, Kept, link);
+                if ((app && strcmp(k->app, app) != 0) || (w && !same_want(&k->want, w)))
+                        continue;
+                kept_free(k);
+                u->n_kept--;
+                n_kept++;
+        }
+        turns_forget_once(u, app);
+        LIST_FOREACH(&u->manager->clients, l) {
+                Client *c = LIST_OBJECT(l, Client, link);
+                if (c->user == u && c->n_once > 0 && (!app || strcmp(c->identity.app, app) == 0)) {
+                        c->n_once = 0;
+                        client_settle(c);
+                }
+        }
+        Ledger *l = record_ledger(u, &error);
+        if (l)
+                r = ledger_reset_answers(l, app, w ? w->capability : CAPABILITY_MAX_, w ? w->tool : "", &n);
+        if (app)
+                prompts_forgive(u->manager->prompts, u->uid, app);
+        gate_recheck(u->manager, u);
+        if (r >= 0)
+                *ret_n = n + n_kept;
+        return r;
+}
+
+const char *gate_session_answer(User *u, const char *app, const Want *w) {
+        return kept_find(u, app, w) ? answer_name(ANSWER_SESSION) : NULL;
+}
+
+/* ---- decisions ---- */
+
+/* -EKEYREJECTED: there is a ledger and it cannot be read. */
+static int stored_answer(User *u, const Identity *id, const Want *w, Answer *ret, Certainty *ret_certainty) {
+        int error = 0, r;
+
+        *ret = ANSWER_NONE;
+        *ret_certainty = CERTAINTY_UNKNOWN;
+        Ledger *l = record_ledger(u, &error);
+        if (l)
+                r = ledger_get_answer(l, id->app, w->capability, w->tool, ret, ret_certainty);
+        else /* Where no ledger can be made, none has been either. */
+                r = error == -ENOENT || error == -EACCES || error == -EROFS || error == -ENOSPC || error == -ENOTDIR ? 0 : error;
+        if (r < 0)
+                return -EKEYREJECTED;
+        const Kept *k = *ret == ANSWER_NONE ? kept_find(u, id->app, w) : NULL;
+        if (k) {
+                *ret = ANSWER_SESSION;
+                *ret_certainty = k->certainty;
+        }
+        return 0;
+}
+
+void gate_decide(User *u, const Identity *id, const Want *w, Answer given, Ruling *ret) {
+        Question q = { .identity = id, .capability = w->capability, .tool = w->tool, .agent = true };
+        uint64_t wait;
+        int r = stored_answer(u, id, w, &q.answer, &q.answer_certainty);
+
+        if (r < 0)
+                q.answer = ANSWER_NEVER;
+        else if (given == ANSWER_ONCE && q.answer != ANSWER_NEVER) {
+                q.answer = ANSWER_ONCE;
+                q.answer_certainty = CERTAINTY_UNKNOWN;
+        }
+        decide(u->manager->rules, &q, ret);
+        if (ret->decision != DECISION_ASK)
+                return;
+        /* Only now is it worth looking whether somebody can be asked. */
+        q.agent = agent_expected(u, id);
+        q.refused_lately = prompts_refuses(u->manager->prompts, u->uid, id->app, manager_now(u->manager), &wait);
+        if (!q.agent || q.refused_lately)
+                decide(u->manager->rules, &q, ret);
+}
+
+void gate_decide_all(User *u, const Identity *id, const Want *wants, size_t n, Answer given, Ruling *ret, const Want **ret_w) {
+        for (size_t i = 0; i < n; i++) {
+                Ruling r;
+                gate_decide(u, id, wants + i, given, &r);
+                if (i == 0 || r.decision > ret->decision) {
+                        *ret = r;
+                        *ret_w = wants + i;
+                }
+        }
+}
+
+void gate_explain(User *u, const Identity *id, const Want *w, const Ruling *r, char *text, size_t size) {
+        char line[768], name[TOOL_NAME_MAX + 32], app[APP_ID_MAX + 1], after[48];
+        uint64_t wait = 0;
+        size_t n;
+
+        want_name(w, name, sizeof name);
+        text_printable(id->app, app, sizeof app);
+        ruling_explain(r, line, sizeof line);
+        n = (size_t) snprintf(text, size, "%s for %s (%s): %s", name, app, certainty_name(id->certainty), line);
+        if (n >= size)
+                return;
+        text += n;
+        size -= n;
+        if (prompts_refuses(u->manager->prompts, u->uid, id->app, manager_now(u->manager), &wait))
+                text_duration(wait, after, sizeof after);
+        switch (r->reason) {
+        case REASON_RULE_DENIES:
+                snprintf(text, size, "; an administrator can allow it in /etc/spark/policy.d, see spark-policy(5)");
+                break;
+        case REASON_USER_NEVER:
+                if (u->ledger_error < 0)
+                        snprintf(text, size, ", or said something that can no longer be read: the ledger is damaged, the journal says how");
+                else
+                        snprintf(text, size, "; 'sparkctl permission reset '%s' %s' takes that back", app, name);
+                break;
+        case REASON_NO_AGENT:
+                snprintf(text, size, ": run 'sparkctl agent' in a terminal of this session, or 'sparkctl permission set '%s' %s always'", app, name);
+                break;
+        case REASON_REFUSED_LATELY:
+        case REASON_USER_DENIED:
+        case REASON_TIMED_OUT:
+                if (wait > 0)
+                        snprintf(text, size, "; it can be asked again in %s, or 'sparkctl permission set '%s' %s always' allows it", after, app, name);
+                break;
+        default:
+                break;
+        }
+}
+
+int gate_refuse(App *a, const Want *w, const Ruling *r, sd_bus_error *reterr) {
+        char text[1536];
+
+        gate_explain(a->user, &a->identity, w, r, text, sizeof text);
+        record_refusal(a, w, r);
+        return sd_bus_error_set(reterr, SPARK_ERROR_NOT_ALLOWED, text);
+}
+
+int gate_check_generate(const Caller *c, sd_bus_error *reterr) {
+        const Want w = { CAPABILITY_GENERATE };
+        char text[1536];
+        Ruling r;
+
+        gate_decide(c->user, &c->identity, &w, ANSWER_NONE, &r);
+        if (r.decision == DECISION_ALLOW)
+                return 0;
+        gate_explain(c->user, &c->identity, &w, &r, text, sizeof text);
+        return sd_bus_error_set(reterr, r.decision == DECISION_ASK ? SPARK_ERROR_CONSENT_PENDING : SPARK_ERROR_NOT_ALLOWED, text);
+}
+
+void gate_recheck(Manager *m, User *u) {
+        if (u)
+                turns_recheck(u);
+        else
+                LIST_FOREACH(&m->users, l)
+                        turns_recheck(LIST_OBJECT(l, User, link));
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Owns the way into the ledger and the journal. A ledger is opened when its user first needs it; what goes wrong with it
+ * is told once, and tried again after a pause, so that a full disk costs records and no replies. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <systemd/sd-journal.h>
+
+#include "daemon/sparkd/gate.h"
+#include "daemon/sparkd/log.h"
+#include "daemon/sparkd/record.h"
+
+#define LEDGER_RETRY_USEC (60ull * 1000000)
+#define PRUNE_USEC (86400ull * 1000000)
+#define REFUSAL_INTERVAL_USEC (1ull * 1000000)
+
+/* See systemd/spark.catalog. */
+#define MESSAGE_USED "6f0c4a3d5d0b4c1f9f3e6a0d5b7c1e21"
+#define MESSAGE_REFUSED "b2d9a4170f3c4b6e8c5a1d7e9f402b63"
+
+uint64_t record_now(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+static void prune(User *u) {
+        uint64_t n, now = manager_now(u->manager);
+
+        if (u->pruned_usec > 0 && now < u->pruned_usec + PRUNE_USEC)
+                return;
+        u->pruned_usec = now;
+        int r = ledger_prune(u->ledger, (int64_t) record_now(), &n);
+        if (r < 0)
+                log_warning("The ledger of user %u cannot be pruned: %s, ignoring", (unsigned) u->uid, strerror(-r));
+}
+
+Ledger *record_ledger(User *u, int *ret_error) {
+        const char *folder = u->manager->ledger_folder;
+        uint64_t now = manager_now(u->manager);
+        char path[4096];
+        int r = -ENOENT;
+
+        if (u->ledger || (u->ledger_error < 0 && now < u->ledger_tried_usec + LEDGER_RETRY_USEC)) {
+                *ret_error = u->ledger_error;
+                return u->ledger;
+        }
+        u->ledger_tried_usec = now;
+        if (folder && (size_t) snprintf(path, sizeof path, "%s/%u.db", folder, (unsigned) u->uid) < sizeof path)
+                r = ledger_open(path, &u->ledger);
+        if (r < 0 && r != u->ledger_error)
+                log_error("The ledger of user %u (%s/%u.db) cannot be opened: %s", (unsigned) u->uid, folder ?: "no state folder", (unsigned) u->uid, strerror(-r));
+        u->ledger_error = r;
+        if (u->ledger)
+                prune(u);
+        *ret_error = r;
+        return u->ledger;
+}
+
+static int field(struct iovec *v, size_t *n, const char *format, ...) _printf_(3, 4);
+static int field(struct iovec *v, size_t *n, const char *format, ...) {
+        char *text;
+        va_list ap;
+        va_start(ap, format);
+        int k = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (k < 0)
+                return -ENOMEM;
+        v[(*n)++] = (struct iovec) { text, (size_t) k };
+        return 0;
+}
+
+/* Where standard error is not the journal's, nobody looks there for fields. */
+static void tell_journal(User *u, const LedgerUse *use, const char *capability) {
+        struct iovec v[16];
+        size_t n = 0;
+        bool denied = use->decision == DECISION_DENY;
+        int r;
+
+        if (!getenv("JOURNAL_STREAM"))
+                return;
+        r = field(v, &n, "MESSAGE=%s (%s) %s %s: %s", use->app, certainty_name(use->certainty), denied ? "was refused" : "used", capability,
+                  denied ? reason_name(use->reason) : use->outcome);
+        if (r >= 0)
+                r = field(v, &n, "MESSAGE_ID=%s", denied ? MESSAGE_REFUSED : MESSAGE_USED);
+        if (r >= 0)
+                r = field(v, &n, "PRIORITY=%d", denied ? 5 : 6);
+        if (r >= 0)
+                r = field(v, &n, "SPARK_UID=%u", (unsigned) u->uid);
+        if (r >= 0)
+                r = field(v, &n, "SPARK_APP=%s", use->app);
+        if (r >= 0)
+                r = field(v, &n, "SPARK_CERTAINTY=%s", certainty_name(use->certainty));
+        if (r >= 0)
+                r = field(v, &n, "SPARK_CAPABILITY=%s", capability);
+        if (r >= 0)
+                r = field(v, &n, "SPARK_DECISION=%s", denied ? "deny" : "allow");
+        if (r >= 0)
+                r = field(v, &n, "SPARK_REASON=%s", reason_name(use->reason));
+        if (r >= 0)
+                r = field(v, &n, "SPARK_OUTCOME=%s", use->outcome);
+        if (r >= 0)
+                r = field(v, &n, "SPARK_TOKENS=%llu", (unsigned long long) (use->n_prompt + use->n_generated));
+        if (r >= 0)
+                r = field(v, &n, "SPARK_DURATION_USEC=%llu", (unsigned long long) use->duration_us);
+        if (r >= 0)
+                (void) sd_journal_sendv(v, (int) n);
+        for (size_t i = 0; i < n; i++)
+                free(v[i].iov_base);
+}
+
+void record_use(User *u, const LedgerUse *use) {
+        char name[TOOL_NAME_MAX + 32];
+        int error;
+
+        want_name(&(Want) { use->capability }, name, sizeof name);
+        if (use->tool[0])
+                snprintf(name, sizeof name, "tool:%s", use->tool);
+        tell_journal(u, use, name);
+        Ledger *l = record_ledger(u, &error);
+        if (!l)
+                return;
+        int r = ledger_add_use(l, use);
+        if (r < 0 && !u->ledger_complained)
+                log_error("A use cannot be written to the ledger of user %u: %s; this is told once", (unsigned) u->uid, strerror(-r));
+        u->ledger_complained = r < 0;
+        prune(u);
+}
+
+void record_refusal(App *a, const Want *w, const Ruling *r) {
+        uint64_t now = manager_now(a->user->manager);
+
+        if (a->refused_usec > 0 && now < a->refused_usec + REFUSAL_INTERVAL_USEC)
+                return;
+        a->refused_usec = now;
+        record_use(a->user, &(LedgerUse) {
+                .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
+                .capability = w->capability, .tool = w->tool, .decision = DECISION_DENY, .reason = r->reason, .outcome = "",
+        });
+}

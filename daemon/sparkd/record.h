@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What is kept of every decision and every use: a row of the user's ledger, and the same as structured fields in the
+ * journal (systemd.journal-fields(7); the messages are explained in spark.catalog). Never what was said. */
+
+#include "daemon/sparkd/manager.h"
+
+/* The user's ledger, opened where it was not. NULL: there is none (*ret_error: -ENOENT there is no folder for it, and
+ * nothing that it could say is lost; others: something may be in it that cannot be read). */
+Ledger *record_ledger(User *u, int *ret_error);
+
+void record_use(User *u, const LedgerUse *use);
+
+/* A refusal; at most one a second and app goes in, so that nobody fills the ledger with them. */
+void record_refusal(App *a, const Want *w, const Ruling *r);
+
+uint64_t record_now(void);                                 /* CLOCK_REALTIME, microseconds */
