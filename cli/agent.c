@@ -30,8 +30,14 @@ static int help(void) {
 typedef struct Run {
         const Context *context;
         TextAgent *agent;
-        sd_event *event;
+        int code;                         /* ExitCode, once ended */
+        bool ended;                       /* not sd_event_exit(): that closes the bus before the last answer */
 } Run;
+
+static void end(Run *run, int code) {
+        run->code = code;
+        run->ended = true;
+}
 
 static int tell_sparkd(Run *run) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -55,13 +61,18 @@ static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         }
         /* The one that the first registration started is known already. */
         if (new[0] && (!known || strcmp(new, known) != 0) && tell_sparkd(run) != EXIT_OK)
-                sd_event_exit(run->event, EXIT_FAILED);
+                end(run, EXIT_FAILED);
         return 0;
 }
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
-        Run *run = userdata;
-        sd_event_exit(run->event, complain(EXIT_UNAVAILABLE, "The bus closed the connection."));
+        end(userdata, complain(EXIT_UNAVAILABLE, "The bus closed the connection."));
+        return 0;
+}
+
+/* Ctrl-C is how this ends, not how it fails. */
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        end(userdata, EXIT_OK);
         return 0;
 }
 
@@ -71,17 +82,18 @@ static int serve(Run *run, Client *client) {
         if (r >= 0)
                 r = sd_bus_match_signal(client->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
                                         "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, run);
-        /* Ctrl-C is how this ends, not how it fails. */
         if (r >= 0)
-                r = sd_event_add_signal(run->event, NULL, SIGINT, NULL, NULL);
+                r = sd_event_add_signal(client->event, NULL, SIGINT, on_signal, run);
         if (r >= 0)
-                r = sd_event_add_signal(run->event, NULL, SIGTERM, NULL, NULL);
+                r = sd_event_add_signal(client->event, NULL, SIGTERM, on_signal, run);
         if (r < 0)
                 return complain(EXIT_FAILED, "Cannot set up the connection: %s.", strerror(-r));
         if ((r = tell_sparkd(run)) != EXIT_OK)
                 return r;
-        r = sd_event_loop(run->event);
-        return r < 0 ? complain(EXIT_FAILED, "Cannot wait: %s.", strerror(-r)) : r;
+        while (!run->ended)
+                if ((r = sd_event_run(client->event, UINT64_MAX)) < 0)
+                        return complain(EXIT_FAILED, "Cannot wait: %s.", strerror(-r));
+        return run->code;
 }
 
 int verb_agent(Context *c, int argc, char **argv) {
@@ -111,6 +123,6 @@ int verb_agent(Context *c, int argc, char **argv) {
         sigaddset(&ours, SIGINT);
         sigaddset(&ours, SIGTERM);
         sigprocmask(SIG_BLOCK, &ours, NULL);
-        Run run = { c, agent, client.event };
+        Run run = { .context = c, .agent = agent };
         return serve(&run, &client);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 #include "basic/cleanup.h"
 #include "tests/agent/harness.h"
+
+#define AGENT_PATH "/org/spark/Assistant/Agent"
 
 sd_event *test_event;
 
@@ -110,6 +113,113 @@ pid_t agent_start(const char *program, const char *dialog, const char *session, 
                 putenv((char *) *environment);
         execl(program, program, "--dialog", dialog, NULL);
         _exit(127);
+}
+
+/* ---- sparkd ---- */
+
+static int on_register(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Sparkd *s = userdata;
+        const char *path, *key, *kind;
+        must(sd_bus_message_read(m, "oa{sv}", &path, 1, &key, "s", &kind), "RegisterAgent");
+        must(strcmp(path, AGENT_PATH) == 0 && strcmp(key, "kind") == 0 ? 0 : -EBADMSG, "RegisterAgent");
+        snprintf(s->agent, sizeof s->agent, "%s", sd_bus_message_get_sender(m));
+        snprintf(s->kind, sizeof s->kind, "%s", kind);
+        s->n_registered++;
+        return sd_bus_reply_method_return(m, "");
+}
+
+static int on_unregister(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        ((Sparkd *) userdata)->n_unregistered++;
+        return sd_bus_reply_method_return(m, "");
+}
+
+static const sd_bus_vtable permissions_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("RegisterAgent", "oa{sv}", "", on_register, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("UnregisterAgent", "o", "", on_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+void sparkd_start(Sparkd *s, const char *address) {
+        *s = (Sparkd) { .bus = bus_connect(address) };
+        must(sd_bus_add_object_vtable(s->bus, NULL, "/org/spark/Assistant", "org.spark.Assistant.Permissions", permissions_vtable, s),
+             "sparkd");
+        must(sd_bus_request_name(s->bus, "org.spark.Assistant", 0), "sparkd");
+}
+
+void sparkd_stop(Sparkd *s) {
+        s->bus = sd_bus_flush_close_unref(s->bus);
+}
+
+int sparkd_on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        Asked *a = userdata;
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        const char *answer = "";
+        if (e)
+                snprintf(a->error, sizeof a->error, "%s", e->name);
+        else
+                must(sd_bus_message_read(m, "s", &answer), "answer");
+        snprintf(a->answer, sizeof a->answer, "%s", answer);
+        a->ended = true;
+        return 0;
+}
+
+void sparkd_ask(Sparkd *s, Asked *a, const char *id, const char *app, const char *capability) {
+        *a = (Asked) {};
+        must(sd_bus_call_method_async(s->bus, NULL, s->agent, AGENT_PATH, "org.spark.Assistant.Agent", "RequestConsent",
+                                      sparkd_on_answer, a, "sa{sv}", id, 5, "app", "s", app, "kind", "s", "scope", "certainty", "s",
+                                      "unit", "pid", "u", 42u, "capabilities", "as", 1, capability), "RequestConsent");
+}
+
+void sparkd_cancel(Sparkd *s, const char *id) {
+        must(sd_bus_call_method_async(s->bus, NULL, s->agent, AGENT_PATH, "org.spark.Assistant.Agent", "Cancel", NULL, NULL, "s", id),
+             "Cancel");
+}
+
+/* ---- terminal ---- */
+
+static int on_output(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Terminal *t = userdata;
+        ssize_t n = read(fd, t->seen + t->n_seen, sizeof t->seen - 1 - t->n_seen);
+        if (n <= 0)
+                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        t->n_seen += (size_t) n;
+        t->seen[t->n_seen] = 0;
+        return 0;
+}
+
+void terminal_start(Terminal *t, const char *const *argv, const char *const *environment) {
+        *t = (Terminal) { .fd = -1 };
+        t->pid = forkpty(&t->fd, NULL, NULL, NULL);
+        if (t->pid == 0) {
+                setenv("TERM", "dumb", true);
+                for (; environment && *environment; environment++)
+                        putenv((char *) *environment);
+                execvp(argv[0], (char *const *) argv);
+                _exit(127);
+        }
+        must(t->pid < 0 ? -errno : sd_event_add_io(test_event, &t->source, t->fd, EPOLLIN, on_output, t), "pseudo-terminal");
+}
+
+void terminal_type(Terminal *t, const char *keys) {
+        must(write(t->fd, keys, strlen(keys)) < 0 ? -errno : 0, "typing");
+}
+
+bool terminal_shows(Terminal *t, const char *text) {
+        return strstr(t->seen, text);
+}
+
+void terminal_forget(Terminal *t) {
+        t->n_seen = 0;
+        t->seen[0] = 0;
+}
+
+int terminal_end(Terminal *t) {
+        int status = process_end(t->pid, 0);
+        sd_event_source_disable_unref(t->source);
+        close(t->fd);
+        *t = (Terminal) { .fd = -1 };
+        return status;
 }
 
 /* ---- notification server ---- */

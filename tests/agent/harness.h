@@ -37,6 +37,25 @@ typedef struct PermissionStore {           /* stand-in */
         char log[1024];                    /* "table/id/app=permission;…" */
 } PermissionStore;
 
+typedef struct Sparkd {                    /* stand-in, as far as agents see it */
+        sd_bus *bus;
+        char agent[64], kind[32];          /* the one that registered last */
+        unsigned n_registered, n_unregistered;
+} Sparkd;
+
+typedef struct Asked {                     /* a question of the stand-in's */
+        bool ended;
+        char answer[32], error[128];
+} Asked;
+
+typedef struct Terminal {                  /* a program on a pseudo-terminal */
+        pid_t pid;
+        int fd;
+        sd_event_source *source;
+        char seen[16384];                  /* what it wrote since terminal_forget() */
+        size_t n_seen;
+} Terminal;
+
 extern sd_event *test_event;
 
 /* Turns the loop until it holds; ten seconds, then the program ends and says what it waited for. */
@@ -59,6 +78,19 @@ sd_bus *bus_connect(const char *address);  /* attached to test_event */
 /* `environment`: NULL-terminated "NAME=VALUE" beside ours. */
 pid_t agent_start(const char *program, const char *dialog, const char *session, const char *system, const char *const *environment);
 int process_end(pid_t pid, int signo);     /* its wait status; signo 0: only waits */
+
+void sparkd_start(Sparkd *s, const char *address);
+void sparkd_stop(Sparkd *s);
+/* RequestConsent of the agent that registered last, about an app of certainty "unit" and process 42. */
+void sparkd_ask(Sparkd *s, Asked *a, const char *id, const char *app, const char *capability);
+void sparkd_cancel(Sparkd *s, const char *id);
+int sparkd_on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+
+void terminal_start(Terminal *t, const char *const *argv, const char *const *environment);
+void terminal_type(Terminal *t, const char *keys);
+bool terminal_shows(Terminal *t, const char *text);
+void terminal_forget(Terminal *t);
+int terminal_end(Terminal *t);             /* waits; its wait status */
 
 void server_start(NotificationServer *s, const char *address, const char *capabilities);
 void server_stop(NotificationServer *s);

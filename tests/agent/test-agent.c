@@ -11,19 +11,7 @@
 #include "tests/agent/harness.h"
 #include "tests/test.h"
 
-#define ANSWERS_MAX 32u
 #define ALL "actions body body-markup"
-
-typedef struct Asked {                     /* a question of the stand-in's */
-        bool ended;
-        char answer[32], error[128];
-} Asked;
-
-typedef struct Sparkd {                    /* stand-in */
-        sd_bus *bus;
-        char agent[64], kind[32];
-        unsigned n_registered;
-} Sparkd;
 
 static const char *agent_program, *dialog_program;
 static Bus session, other;
@@ -34,62 +22,12 @@ static pid_t agent;
 static char folder[] = "/tmp/spark-test-agent-XXXXXX";
 static char data_home[128];
 
-static int on_register(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Sparkd *s = userdata;
-        const char *path, *key, *kind;
-        must(sd_bus_message_read(m, "oa{sv}", &path, 1, &key, "s", &kind), "RegisterAgent");
-        CHECK_STR(path, "/org/spark/Assistant/Agent");
-        CHECK_STR(key, "kind");
-        snprintf(s->agent, sizeof s->agent, "%s", sd_bus_message_get_sender(m));
-        snprintf(s->kind, sizeof s->kind, "%s", kind);
-        s->n_registered++;
-        return sd_bus_reply_method_return(m, "");
-}
-
-static const sd_bus_vtable permissions_vtable[] = {
-        SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD("RegisterAgent", "oa{sv}", "", on_register, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_VTABLE_END,
-};
-
-static void sparkd_start(Sparkd *s, const char *address) {
-        *s = (Sparkd) { .bus = bus_connect(address) };
-        must(sd_bus_add_object_vtable(s->bus, NULL, "/org/spark/Assistant", "org.spark.Assistant.Permissions", permissions_vtable, s),
-             "sparkd");
-        must(sd_bus_request_name(s->bus, "org.spark.Assistant", 0), "sparkd");
-}
-
-static void sparkd_stop(Sparkd *s) {
-        s->bus = sd_bus_flush_close_unref(s->bus);
-}
-
-static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
-        Asked *a = userdata;
-        const sd_bus_error *e = sd_bus_message_get_error(m);
-        const char *answer = "";
-        if (e)
-                snprintf(a->error, sizeof a->error, "%s", e->name);
-        else
-                must(sd_bus_message_read(m, "s", &answer), "answer");
-        snprintf(a->answer, sizeof a->answer, "%s", answer);
-        a->ended = true;
-        return 0;
-}
-
-static void ask_for(sd_bus *bus, Asked *a, const char *id, const char *app, const char *capability) {
-        *a = (Asked) {};
-        must(sd_bus_call_method_async(bus, NULL, sparkd.agent, "/org/spark/Assistant/Agent", "org.spark.Assistant.Agent", "RequestConsent",
-                                      on_answer, a, "sa{sv}", id, 5, "app", "s", app, "kind", "s", "scope", "certainty", "s", "unit",
-                                      "pid", "u", 42u, "capabilities", "as", 1, capability), "RequestConsent");
-}
-
 static void ask(Asked *a, const char *id, const char *app) {
-        ask_for(sparkd.bus, a, id, app, "generate");
+        sparkd_ask(&sparkd, a, id, app, "generate");
 }
 
 static void cancel(const char *id) {
-        must(sd_bus_call_method_async(sparkd.bus, NULL, sparkd.agent, "/org/spark/Assistant/Agent", "org.spark.Assistant.Agent", "Cancel",
-                                      NULL, NULL, "s", id), "Cancel");
+        sparkd_cancel(&sparkd, id);
 }
 
 /* A fresh one, registered. */
@@ -161,17 +99,18 @@ static void test_forged_click(void) {
 
 static void test_strangers_may_not_ask(void) {
         Asked a;
-        sd_bus *stranger = bus_connect(session.address);
-        ask_for(stranger, &a, "1", "org.example.App", "generate");
+        Sparkd stranger = { .bus = bus_connect(session.address) };
+        memcpy(stranger.agent, sparkd.agent, sizeof stranger.agent);
+        sparkd_ask(&stranger, &a, "1", "org.example.App", "generate");
         UNTIL(a.ended);
         CHECK_STR(a.error, "org.freedesktop.DBus.Error.AccessDenied");
         CHECK_INT(server_count(&server), 0);
-        sd_bus_flush_close_unref(stranger);
+        sparkd_stop(&stranger);
 }
 
 static void test_markup(void) {
         Asked a;
-        ask_for(sparkd.bus, &a, "1", "a<b>&\033x", "generate");
+        sparkd_ask(&sparkd, &a, "1", "a<b>&\033x", "generate");
         UNTIL(server_count(&server) == 1);
         Shown *n = server_find(&server, "a<b>&\xef\xbf\xbdx");
         CHECK(n && strstr(n->body, "a&lt;b&gt;&amp;\xef\xbf\xbdx") && !strchr(n->body, '<'));
@@ -179,7 +118,7 @@ static void test_markup(void) {
         UNTIL(a.ended && server_count(&server) == 0);
 
         server.capabilities = "body actions";
-        ask_for(sparkd.bus, &a, "1", "a<b>", "generate");
+        sparkd_ask(&sparkd, &a, "1", "a<b>", "generate");
         UNTIL(server_count(&server) == 1);
         n = server_find(&server, "a<b>");
         CHECK(n && strstr(n->body, "It is a<b>, "));
@@ -192,7 +131,7 @@ static void test_nonsense(void) {
         Asked a;
         a = (Asked) {};
         must(sd_bus_call_method_async(sparkd.bus, NULL, sparkd.agent, "/org/spark/Assistant/Agent", "org.spark.Assistant.Agent",
-                                      "RequestConsent", on_answer, &a, "sa{sv}", "1", 2, "app", "u", 7u, "capabilities", "s", "generate"), "call");
+                                      "RequestConsent", sparkd_on_answer, &a, "sa{sv}", "1", 2, "app", "u", 7u, "capabilities", "s", "generate"), "call");
         UNTIL(a.ended);
         CHECK_STR(a.error, "org.freedesktop.DBus.Error.InvalidArgs");
         ask(&a, "", "");
@@ -267,7 +206,7 @@ static void test_mirror(void) {
         Asked a;
         store_start(&store, session.address);
         for (const char *const *key = (const char *const[]) { "once", "always", "deny", NULL }; *key; key++) {
-                ask_for(sparkd.bus, &a, "1", "org.example.App", "tool:clock");
+                sparkd_ask(&sparkd, &a, "1", "org.example.App", "tool:clock");
                 UNTIL(server_count(&server) == 1);
                 server_click(&server, server_find(&server, "App")->id, *key);
                 UNTIL(a.ended && server_count(&server) == 0);
@@ -321,15 +260,11 @@ static void test_system_bus(void) {
         Asked a;
         sparkd_start(&system, other.address);
         UNTIL(system.n_registered == 1);
-        char before[64];
-        memcpy(before, sparkd.agent, sizeof before);
-        memcpy(sparkd.agent, system.agent, sizeof before);
-        ask_for(system.bus, &a, "1", "org.example.App", "generate");
+        sparkd_ask(&system, &a, "1", "org.example.App", "generate");
         UNTIL(server_count(&server) == 1);
         server_click(&server, server_find(&server, "App")->id, "session");
         UNTIL(a.ended && server_count(&server) == 0);
         CHECK_STR(a.answer, "session");
-        memcpy(sparkd.agent, before, sizeof before);
         sparkd_stop(&system);
 }
 
