@@ -112,7 +112,7 @@ int verb_agent(Context *c, int argc, char **argv) {
         if (r != EXIT_OK)
                 return r;
         _cleanup_(text_agent_freep) TextAgent *agent = NULL;
-        r = text_agent_new(&client, &agent);
+        r = text_agent_new(&client, /* own= */ false, &agent);
         if (r == -ENOTTY)
                 return complain(EXIT_FAILED, "There is no terminal to ask on.");
         if (r < 0)

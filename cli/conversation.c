@@ -251,9 +251,10 @@ static int run_turn(Running *run, const Part *parts, size_t n_parts, const Reply
         sd_bus *bus = s->client->bus;
         sd_event *event = s->client->event;
 
-        /* Only while the loop runs: between turns nobody would see a question. Without a terminal there is none. */
+        /* Only while the loop runs: between turns nobody would see a question. Only about us: another application's has no
+         * place in the middle of a reply. Without a terminal there is none. */
         _cleanup_(text_agent_freep) TextAgent *agent = NULL;
-        if (!o->no_agent && text_agent_new(s->client, &agent) >= 0)
+        if (!o->no_agent && text_agent_new(s->client, /* own= */ true, &agent) >= 0)
                 text_agent_register_async(agent, s->peer);
 
         int r = sd_bus_match_signal(bus, &delta, s->peer, s->path, SPARK_SESSION_INTERFACE, "Delta", on_delta, run);

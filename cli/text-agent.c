@@ -28,6 +28,7 @@ typedef struct Question {
 
 struct TextAgent {
         Client *client;
+        bool own;                         /* questions about this process alone */
         FILE *tty;
         sd_bus_slot *object;
         sd_event_source *input;           /* NULL: nothing is asked now */
@@ -122,7 +123,7 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents, void *use
 /* ---- the object ---- */
 
 /* What is missing counts as not known. */
-static int read_details(sd_bus_message *m, ConsentWords *ret) {
+static int read_details(sd_bus_message *m, uint32_t *ret_pid, ConsentWords *ret) {
         ConsentDetails d = { .app = "?", .kind = "", .certainty = "", .leaves = "" };
         const char *capabilities[CONSENT_CAPABILITIES_MAX + 1];
         const struct { const char *key; const char **ret; } texts[] = {
@@ -164,6 +165,7 @@ static int read_details(sd_bus_message *m, ConsentWords *ret) {
                         return r;
         }
         d.capabilities = capabilities;
+        *ret_pid = d.pid;
         return r < 0 ? r : consent_words(&d, ret);
 }
 
@@ -174,6 +176,7 @@ static bool from_sparkd(TextAgent *a, sd_bus_message *m) {
 
 static int on_request(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         TextAgent *a = userdata;
+        uint32_t pid = 0;
         const char *id;
         if (!from_sparkd(a, m))
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_ACCESS_DENIED, "only sparkd may ask");
@@ -183,8 +186,12 @@ static int on_request(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         int r = sd_bus_message_read(m, "s", &id);
         if (r < 0)
                 return r;
-        if (strlen(id) > QUESTION_ID_MAX || (r = read_details(m, &q->words)) < 0)
+        if (strlen(id) > QUESTION_ID_MAX || (r = read_details(m, &pid, &q->words)) < 0)
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_INVALID_ARGS, "there is nothing in it that could be asked");
+        if (a->own && pid != (uint32_t) getpid()) {
+                question_done(q);
+                return sd_bus_error_set(reterr, SPARK_ERROR_PREFIX "NoAgent", "sparkctl asks about itself alone here");
+        }
         if (!(q->id = strdup(id))) {
                 question_done(q);
                 return -ENOMEM;
@@ -223,11 +230,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int text_agent_new(Client *client, TextAgent **ret) {
+int text_agent_new(Client *client, bool own, TextAgent **ret) {
         _cleanup_(text_agent_freep) TextAgent *a = calloc(1, sizeof *a);
         if (!a)
                 return -ENOMEM;
         a->client = client;
+        a->own = own;
         if (!terminal_is(stderr))
                 return -ENOTTY;
         _cleanup_close_ int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -9,8 +9,8 @@
 typedef struct TextAgent TextAgent;
 
 /* On the terminal that controls this process. -ENOTTY: there is none that somebody reads (standard error has to be a
- * terminal too). Nobody knows of it yet. */
-int text_agent_new(Client *client, TextAgent **ret);
+ * terminal too). Nobody knows of it yet. `own`: it takes questions about this very process alone. */
+int text_agent_new(Client *client, bool own, TextAgent **ret);
 /* Tells sparkd that it is gone. */
 TextAgent *text_agent_free(TextAgent *a);
 DEFINE_CLEANUP(TextAgent, text_agent_free);
