@@ -132,6 +132,9 @@ int spark_sequence_new(SparkEngine *e, const SparkSequenceParams *p, SparkSequen
 SparkSequence *spark_sequence_free(SparkSequence *s);     /* also while it runs */
 DEFINE_CLEANUP(SparkSequence, spark_sequence_free);
 
+/* Takes effect with the next step. */
+void spark_sequence_set_background(SparkSequence *s, bool background);
+
 /* A second timeline with the same past; pages are shared until either writes. Not while it runs: -EBUSY. */
 int spark_sequence_fork(SparkSequence *s, void *userdata, SparkSequence **ret, EngineError *reterr);
 

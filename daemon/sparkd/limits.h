@@ -21,6 +21,8 @@
 #define ASKS_PER_USER 64u
 #define COUNTS_PER_USER 64u                     /* CountTokens() and Verify() that wait for the worker */
 
+#define PREWARMS_PER_USER 8u                    /* applications whose instructions are read ahead */
+
 /* ---- questions to a person ---- */
 #define AGENTS_MAX 64u
 #define AGENTS_PER_USER 4u

@@ -18,6 +18,7 @@
 #include "daemon/sparkd/list.h"
 #include "daemon/sparkd/penalty.h"
 #include "daemon/sparkd/pressure.h"
+#include "daemon/sparkd/prewarm.h"
 #include "daemon/sparkd/queue.h"
 #include "daemon/sparkd/worker.h"
 #include "policy/ledger.h"
@@ -87,6 +88,7 @@ struct User {
         Link calls;                        /* CountTokens() and Verify() that wait */
         size_t n_calls;
         Link apps;
+        Prewarm prewarms[PREWARMS_PER_USER];
         size_t n_clients, n_sessions, n_asks;
         Link asking;                       /* turns that wait for the user's word */
         Link consents;                     /* consent.c */

@@ -242,12 +242,35 @@ static int method_availability(sd_bus_message *message, void *userdata, sd_bus_e
                                   problem, problem_text, missing ? text : NULL);
 }
 
+typedef struct PrewarmOptions {
+        char *instructions;
+} PrewarmOptions;
+
+static const OptionSpec prewarm_options[] = {
+        { "instructions", "s", offsetof(PrewarmOptions, instructions), 0, INSTRUCTIONS_BYTES_MAX, OPTION_ALWAYS },
+};
+
+static void prewarm_options_done(PrewarmOptions *o) {
+        free(o->instructions);
+}
+
+static int prewarm_instructions(const Caller *c, const char *instructions, sd_bus_error *reterr) {
+        App *app;
+        int r = user_get_app(c->user, &c->identity, &app);
+        if (r < 0)
+                return r;
+        r = prewarm_begin(c->user, app->id, instructions, reterr);
+        app_unref(app);
+        return r;
+}
+
 static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_(prewarm_options_done) PrewarmOptions o = {};
         Manager *m = userdata;
         Caller c;
         int r;
 
-        r = no_options(message, reterr);
+        r = options_read(message, prewarm_options, ELEMENTSOF(prewarm_options), &o, NULL, reterr);
         if (r < 0)
                 return r;
         r = caller_of_message(m, message, &c, reterr);
@@ -255,6 +278,8 @@ static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error 
                 r = gate_check_generate(&c, reterr);
         if (r >= 0)
                 r = user_start_worker(c.user, reterr);
+        if (r >= 0 && o.instructions && o.instructions[0])
+                r = prewarm_instructions(&c, o.instructions, reterr);
         if (r < 0)
                 return r;
         return sd_bus_reply_method_return(message, NULL);

@@ -467,6 +467,8 @@ static int turn_give(Turn *t) {
         int r = transcript_json(&s->transcript, t->n_skipped, &json, &size);
         if (r < 0)
                 return r;
+        if (s->generation_of_worker != worker_generation(u->worker))
+                prewarm_use(s);
         t->given_usec = manager_now(u->manager);
         r = worker_respond(u->worker, s->number, t->request, s->app->id,
                            (s->priority == QUEUE_BACKGROUND ? WIRE_RESPOND_BACKGROUND : 0) | (turn_can_drop(t) ? WIRE_RESPOND_KEEP_ROOM : 0),

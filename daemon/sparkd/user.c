@@ -42,8 +42,11 @@ static void user_changed(void *userdata) {
 
         if (worker_state(u->worker) == WORKER_READY) {
                 pressure_wake(u->manager->pressure);
+                prewarms_give(u);
                 calls_give(u);
                 turns_schedule(u);
+        } else if (worker_state(u->worker) == WORKER_IDLE) {
+                prewarms_gone(u, false);
         } else if (worker_state(u->worker) == WORKER_BROKEN) {
                 const char *text, *reason = worker_problem(u->worker, &text);
                 char full[1280];
@@ -56,6 +59,7 @@ static void user_changed(void *userdata) {
 static void user_worker_lost(void *userdata, const char *why) {
         User *u = userdata;
         turns_lost(u);
+        prewarms_gone(u, true);
         calls_lost(u, NULL, NULL);
 }
 
@@ -65,6 +69,7 @@ static void user_delta(void *userdata, uint64_t request, const char *text, size_
 
 static void user_finished(void *userdata, const WorkerFinished *f) {
         turns_finished(userdata, f);
+        prewarms_finished(userdata, f->request, f->reason == WIRE_FINISH_LENGTH);
 }
 
 static void user_counted(void *userdata, uint64_t request, uint32_t n_tokens) {
@@ -189,6 +194,7 @@ User *user_free(User *u) {
         list_remove(&u->link);
         LIST_FOREACH(&u->apps, l)
                 free(LIST_OBJECT(l, App, link));
+        prewarms_done(u);
         kept_forget_all(u);
         ledger_free(u->ledger);
         sd_event_source_disable_unref(u->tick);

@@ -68,6 +68,7 @@ int sessions_get(Sessions *s, SparkEngine *e, uint64_t number, uint64_t domain, 
         Session *old = sessions_find(s, number);
         if (old) {
                 old->last_used = ++s->clock;
+                spark_sequence_set_background(old->sequence, background);
                 *ret = old;
                 return 0;
         }

@@ -46,6 +46,10 @@ SparkSequence *spark_sequence_free(SparkSequence *s) {
         return NULL;
 }
 
+void spark_sequence_set_background(SparkSequence *s, bool background) {
+        s->params.background = background;
+}
+
 static int reserve_ids(SparkSequence *s, size_t n) {
         if (n <= s->n_allocated)
                 return 0;
