@@ -214,7 +214,7 @@ def _():
 @case("https: Ctrl-C leaves what was fetched, the next install goes on")
 def _():
     s = Store([[url("stalls")]])
-    p = subprocess.Popen([SPARKCTL, "model", "install", "m", *CA], env=s.env, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([SPARKCTL, "model", "install", "m", *CA], env=s.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     part = os.path.join(s.path, "models", ".m.part")
     while not os.path.exists(part) or os.path.getsize(part) < 150_000:
         check(p.poll() is None, "it ended by itself")
