@@ -91,6 +91,8 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
                 log_notice("Nothing tells of memory pressure: an idle model leaves memory by its time alone");
         r = prompts_new(&m->prompts);
         if (r >= 0)
+                r = quota_new(&m->quota);
+        if (r >= 0)
                 r = gate_load_rules(m);
         if (r < 0)
                 return r;
@@ -128,6 +130,7 @@ Manager *manager_free(Manager *m) {
         agents_done(m);
         sd_event_source_disable_unref(m->consents_begin);
         gate_done(m);
+        quota_free(m->quota);
         free(m->ledger_folder);
         sd_bus_flush_close_unref(m->bus);
         sd_event_unref(m->event);

@@ -66,6 +66,7 @@ struct Manager {
 
         Rules *rules;                      /* gate.c */
         Prompts *prompts;
+        Quota *quota;                      /* charge.c */
         char *ledger_folder;               /* NULL: there is none */
         Link agents;                       /* agents.c */
         size_t n_agents;
@@ -91,13 +92,14 @@ struct User {
         Prewarm prewarms[PREWARMS_PER_USER];
         size_t n_clients, n_sessions, n_asks;
         Link asking;                       /* turns that wait for the user's word */
+        size_t n_asking;
         Link consents;                     /* consent.c */
         size_t n_consents;
         Link kept;                         /* gate.c: answers for this session */
         size_t n_kept;
         Ledger *ledger;                    /* record.c */
         int ledger_error;
-        bool ledger_complained;
+        bool ledger_complained, restored;
         uint64_t ledger_tried_usec, pruned_usec, recheck;
         size_t transcript_bytes;
         sd_event_source *tick;             /* while turns wait */
@@ -111,7 +113,7 @@ struct App {
         uint64_t id;                       /* keyed digest of user and identity: also the domain of shared prefixes */
         Identity identity;                 /* without a unit */
         unsigned n_refs;
-        size_t n_asking;
+        size_t n_sessions, n_asking, n_running;
         uint64_t refused_usec;             /* when a refusal was written down last */
         QueueLane lane;
 };

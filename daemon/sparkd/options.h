@@ -45,6 +45,7 @@ typedef struct Generation {
         uint32_t top_k;
         uint64_t seed;
         bool has_seed;
+        uint32_t n_ctx;                    /* of the session, by the rules; 0: as much as the model has */
 } Generation;
 
 #define GENERATION_DEFAULT ((Generation) { .max_tokens = UINT32_MAX, .temperature = 0.2, .top_p = 0.9, .min_p = 0.05, .top_k = 40, .repeat_penalty = 1.1 })

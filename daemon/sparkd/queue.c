@@ -18,7 +18,7 @@ void queue_lane_init(QueueLane *l) {
 }
 
 void queue_push(Queue *q, QueueLane *l, QueuePriority priority, Link *item) {
-        if (list_empty(&l->priorities[priority].items))
+        if (!l->held && list_empty(&l->priorities[priority].items))
                 list_append(q->lanes + priority, &l->priorities[priority].link);
         list_append(&l->priorities[priority].items, item);
         l->n_items++;
@@ -48,6 +48,17 @@ Link *queue_pop(Queue *q, QueueLane **ret_lane) {
                 return item;
         }
         return NULL;
+}
+
+void queue_hold(Queue *q, QueueLane *l, bool held) {
+        if (l->held == held)
+                return;
+        l->held = held;
+        for (size_t p = 0; p < QUEUE_PRIORITIES; p++)
+                if (held)
+                        list_remove(&l->priorities[p].link);
+                else if (!list_empty(&l->priorities[p].items))
+                        list_append(q->lanes + p, &l->priorities[p].link);
 }
 
 void queue_remove(Queue *q, QueueLane *l, Link *item) {

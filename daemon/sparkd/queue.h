@@ -14,6 +14,7 @@ typedef enum QueuePriority { QUEUE_INTERACTIVE, QUEUE_BACKGROUND, QUEUE_PRIORITI
 typedef struct QueueLane {
         struct { Link link, items; } priorities[QUEUE_PRIORITIES];
         size_t n_items;
+        bool held;
 } QueueLane;
 
 typedef struct Queue {
@@ -26,4 +27,6 @@ void queue_lane_init(QueueLane *l);
 
 void queue_push(Queue *q, QueueLane *l, QueuePriority priority, Link *item);
 Link *queue_pop(Queue *q, QueueLane **ret_lane);        /* NULL: empty */
+/* A held lane's items are passed over until it is let go; its turn is then the last. */
+void queue_hold(Queue *q, QueueLane *l, bool held);
 void queue_remove(Queue *q, QueueLane *l, Link *item);  /* item is in l */

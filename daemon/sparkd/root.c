@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/sparkd/charge.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
@@ -264,6 +265,14 @@ static int prewarm_instructions(const Caller *c, const char *instructions, sd_bu
         return r;
 }
 
+/* Work for a caller without a session: counted, allowed, and the worker on its way. */
+static int begin_for(const Caller *c, sd_bus_error *reterr) {
+        int r = charge_request(c->user, &c->identity, reterr);
+        if (r >= 0)
+                r = gate_check_generate(c, reterr);
+        return r < 0 ? r : user_start_worker(c->user, reterr);
+}
+
 static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_(prewarm_options_done) PrewarmOptions o = {};
         Manager *m = userdata;
@@ -275,9 +284,7 @@ static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error 
                 return r;
         r = caller_of_message(m, message, &c, reterr);
         if (r >= 0)
-                r = gate_check_generate(&c, reterr);
-        if (r >= 0)
-                r = user_start_worker(c.user, reterr);
+                r = begin_for(&c, reterr);
         if (r >= 0 && o.instructions && o.instructions[0])
                 r = prewarm_instructions(&c, o.instructions, reterr);
         if (r < 0)
@@ -304,9 +311,7 @@ static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_e
                 return r;
         r = caller_of_message(m, message, &c, reterr);
         if (r >= 0)
-                r = gate_check_generate(&c, reterr);
-        if (r >= 0)
-                r = user_start_worker(c.user, reterr);
+                r = begin_for(&c, reterr);
         if (r < 0)
                 return r;
         return call_begin(c.user, CALL_COUNT, message, text, reterr);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/sparkd/charge.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/turn.h"
@@ -48,7 +49,7 @@ static int session_check_caps(Client *c, bool ask, sd_bus_error *reterr) {
         for (size_t i = 0; i < ELEMENTSOF(caps); i++)
                 if (caps[i].ask == ask && caps[i].n >= caps[i].max)
                         return sd_bus_error_setf(reterr, SPARK_ERROR_QUOTA_EXCEEDED, "%zu of %u %s", caps[i].n, caps[i].max, caps[i].what);
-        return 0;
+        return ask ? 0 : charge_session(c->app, reterr);
 }
 
 /* Gives it a path that nobody can guess. */
@@ -63,6 +64,7 @@ static int session_publish(Session *s) {
         s->next = *b;
         *b = s;
         s->client->n_sessions++;
+        s->app->n_sessions++;
         s->user->n_sessions++;
         m->n_sessions++;
         return 0;
@@ -142,6 +144,7 @@ static void session_unpublish(Session *s) {
                 }
         if (s->client)
                 s->client->n_sessions--;
+        s->app->n_sessions--;
         s->user->n_sessions--;
         s->user->manager->n_sessions--;
 }

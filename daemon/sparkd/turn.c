@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "daemon/sparkd/charge.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
@@ -24,6 +25,24 @@ static Turn *turn_free(Turn *t) {
         free(t->reply);
         free(t);
         return NULL;
+}
+
+static void turn_runs(Turn *t) {
+        App *a = t->session->app;
+        a->user->n_running++;
+        queue_hold(&a->user->queue, &a->lane, ++a->n_running >= charge_replies_max(a));
+}
+
+/* The worker has done with it. */
+static void turn_stops(Turn *t) {
+        App *a = t->session->app;
+        a->user->n_running--;
+        queue_hold(&a->user->queue, &a->lane, --a->n_running >= charge_replies_max(a));
+}
+
+static void turn_left_asking(Turn *t) {
+        t->session->app->n_asking--;
+        t->session->user->n_asking--;
 }
 
 /* ---- the end ---- */
@@ -78,6 +97,12 @@ static void turn_settle_transcript(Turn *t, const TurnEnd *end) {
                 session_truncate(s, t->n_before);
 }
 
+/* Where the worker has not said what it cost: what was guessed, had it begun. */
+static void turn_settle_charge(Turn *t, const WorkerFinished *f) {
+        uint64_t cost = f ? (uint64_t) f->n_prompt + f->n_generated : t->given_usec > 0 ? MAX(t->charged, t->n_tokens) : 0;
+        charge_correct(t->session->app, t->charged, cost);
+}
+
 static void turn_record(const Turn *t, const TurnEnd *end) {
         const App *a = t->session->app;
         const char *dot = end->error ? strrchr(end->error, '.') : NULL;
@@ -102,11 +127,12 @@ static void turn_end(Turn *t, const TurnEnd *end) {
         else
                 list_remove(&t->link);
         if (t->state == TURN_RUNNING)
-                u->n_running--;
+                turn_stops(t);
         if (t->state == TURN_ASKING)
-                s->app->n_asking--;
+                turn_left_asking(t);
         else
                 turn_record(t, end);
+        turn_settle_charge(t, end->finished);
 
         turn_settle_transcript(t, end);
         if (s->client)
@@ -300,6 +326,7 @@ static void turn_wait(Turn *t) {
         Session *s = t->session;
 
         t->state = TURN_WAITING;
+        queue_hold(&s->user->queue, &s->app->lane, s->app->n_running >= charge_replies_max(s->app));
         queue_push(&s->user->queue, &s->app->lane, s->priority, &t->link);
         user_watch_waiting(s->user);
 }
@@ -328,7 +355,7 @@ static void turn_answered(ConsentWaiter *w, Answer answer, Reason reason) {
                 return;
         }
         list_remove(&t->link);
-        s->app->n_asking--;
+        turn_left_asking(t);
         turn_wait(t);
         turns_schedule(u);
 }
@@ -344,6 +371,7 @@ static int turn_ask(Turn *t, const Want *wants, size_t n, sd_bus_error *reterr) 
                 return r;
         list_append(&s->user->asking, &t->link);
         s->app->n_asking++;
+        s->user->n_asking++;
         return 0;
 }
 
@@ -369,6 +397,11 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         if (u->queue.n_items >= TURNS_QUEUED_PER_USER || n_of_app >= TURNS_QUEUED_PER_APP)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_BUSY, "%zu turns wait, %zu of this application, at most %u: position %zu is not to be had",
                                          u->queue.n_items, n_of_app, TURNS_QUEUED_PER_APP, u->queue.n_items + 1);
+        r = charge_waiting(s->app, reterr);
+        if (r >= 0)
+                r = charge_request(u, &s->app->identity, reterr);
+        if (r < 0)
+                return r;
         n_wants = turn_wants(s, wants);
         bool once = client_allowed_once(s->client, wants, n_wants);
         gate_decide_all(u, &s->client->identity, wants, n_wants, once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
@@ -385,20 +418,26 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         if (r < 0)
                 return r;
 
-        uint64_t seed;
+        uint64_t seed, charged = charge_guess(json_size, g->max_tokens);
         if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
                 return -EIO;
+        r = charge_tokens(s->app, charged, reterr);
+        if (r < 0)
+                return r;
         Turn *t = malloc(sizeof *t);
-        if (!t)
+        if (!t) {
+                charge_correct(s->app, charged, 0);
                 return -ENOMEM;
+        }
         *t = (Turn) {
                 .session = s, .number = ++s->last_turn, .request = ++u->manager->last_request,
                 .generation = *g, .ignored = *ignored, .penalty = penalty, .n_before = n_before,
-                .called_usec = manager_now(u->manager), .reason = ruling.reason, .once = once,
+                .called_usec = manager_now(u->manager), .reason = ruling.reason, .once = once, .charged = charged,
         };
         if (ruling.decision == DECISION_ASK) {
                 r = turn_ask(t, wants, n_wants, reterr);
                 if (r < 0) {
+                        charge_correct(s->app, charged, 0);
                         free(t);
                         return r;
                 }
@@ -407,6 +446,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         *ignored = (IgnoredKeys) {};
         if (!g->has_seed)
                 t->generation.seed = seed;
+        t->generation.n_ctx = charge_context(s->app);
         s->turn = t;
         s->client->n_once = 0;
         *ret = t;
@@ -479,14 +519,16 @@ static int turn_give(Turn *t) {
 }
 
 void turns_schedule(User *u) {
-        while (worker_state(u->worker) == WORKER_READY && u->n_running < u->manager->config.turns_running) {
+        size_t max = MIN((size_t) u->manager->config.turns_running, charge_user_replies_max(u));
+
+        while (worker_state(u->worker) == WORKER_READY && u->n_running < max) {
                 Link *l = queue_pop(&u->queue, NULL);
                 if (!l)
                         break;
                 Turn *t = LIST_OBJECT(l, Turn, link);
                 t->state = TURN_RUNNING;
                 list_append(&u->turns, &t->link);
-                u->n_running++;
+                turn_runs(t);
                 if (turn_give(t) < 0)
                         turn_fail(t, SPARK_ERROR_WORKER_LOST, "The worker cannot be reached; the call may be made again");
         }
@@ -553,7 +595,7 @@ void turns_finished(User *u, const WorkerFinished *f) {
         }
         t->finished = *f;
         t->state = TURN_SENDING;
-        u->n_running--;
+        turn_stops(t);
         if (f->reason > WIRE_FINISH_CANCELLED)
                 turn_end_finished(t);      /* its text is the event's, and there is nothing more to send */
         else {
@@ -573,7 +615,7 @@ static bool turn_give_back(Turn *t) {
         t->given_back = true;
         t->state = TURN_WAITING;
         list_remove(&t->link);
-        u->n_running--;
+        turn_stops(t);
         queue_push(&u->queue, &s->app->lane, s->priority, &t->link);
         user_watch_waiting(u);
         return true;
@@ -664,6 +706,11 @@ void turns_recheck(User *u) {
                 if (ruling.decision == DECISION_DENY || (ruling.decision == DECISION_ASK && t->state != TURN_ASKING))
                         turn_refuse(t, denied, &ruling);
         }
+        LIST_FOREACH(&u->apps, l) {
+                App *a = LIST_OBJECT(l, App, link);
+                queue_hold(&u->queue, &a->lane, a->n_running >= charge_replies_max(a));
+        }
+        turns_schedule(u);
 }
 
 void turns_forget_once(User *u, const char *app) {

@@ -40,6 +40,7 @@ struct Turn {
         Reason reason;                     /* why it was allowed */
         uint64_t checked;                  /* of user->recheck: looked at already */
         uint64_t n_tokens;                 /* that the worker has sent, about */
+        uint64_t charged;                  /* tokens of the day taken off for it */
 };
 
 /* The session's transcript ends with what was asked; n_before messages come before that. Where it fails, reterr is

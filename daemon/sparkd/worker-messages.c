@@ -160,7 +160,7 @@ int worker_respond(Worker *w, uint64_t session, uint64_t request, uint64_t domai
         if (w->state != WORKER_READY)
                 return -ENOTCONN;
         int r = wire_send(w->conn, WIRE_RESPOND, NULL, 0, session, request, domain, flags, g->max_tokens, transcript, size,
-                          g->temperature, g->top_p, g->min_p, g->repeat_penalty, g->top_k, REPEAT_WINDOW, g->seed);
+                          g->temperature, g->top_p, g->min_p, g->repeat_penalty, g->top_k, REPEAT_WINDOW, g->seed, g->n_ctx);
         if (r >= 0)
                 r = wire_send(w->conn, WIRE_PING, NULL, 0, ++w->ping);
         if (r >= 0)

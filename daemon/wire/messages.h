@@ -29,10 +29,11 @@ typedef enum WireDirection { WIRE_TO_WORKER, WIRE_TO_DAEMON } WireDirection;
         /* sparkd → worker */                                                                                   \
         X(LOAD,        TO_WORKER, "uuutsu",     4096,                  1, WIRE_FDS_MAX)                         \
                 /* version, threads, n_ctx, kv budget bytes, kernels ("" = best), the engine's KvType */        \
-        X(RESPOND,     TO_WORKER, "ttttusffffuut", WIRE_PAYLOAD_MAX,   0, 0)                                    \
+        X(RESPOND,     TO_WORKER, "ttttusffffuutu", WIRE_PAYLOAD_MAX,   0, 0)                                    \
                 /* session, request, domain, flags (WIRE_RESPOND_*), max tokens (0: up to the context's end),   \
                    transcript JSON (worker/transcript.h), then the sampler: temperature, top-p, min-p,          \
-                   repeat penalty, top-k, repeat window, seed */                                                \
+                   repeat penalty, top-k, repeat window, seed; then the most tokens that prompt and reply may \
+                   have together (0: the model's context) */                                          \
         X(CANCEL,      TO_WORKER, "t",          8,                     0, 0)  /* request */                     \
         X(FORGET,      TO_WORKER, "t",          8,                     0, 0)  /* session: its cache may go */   \
         X(FORK,        TO_WORKER, "tt",         16,                    0, 0)  /* session, new session */        \

@@ -69,19 +69,26 @@ static int refuse(Server *s, const WireMessage *m, int error, SparkUsage *u, con
         return send_finished(s, m->fields[1].t, m->fields[12].t, reason, u, e->text[0] ? e->text : strerror(-error));
 }
 
+/* Tokens that this turn may have in all. */
+static uint32_t context_of(const Server *s, const WireMessage *m) {
+        uint32_t n_ctx = spark_engine_n_ctx(s->engine), asked = m->fields[13].u;
+        return asked > 0 ? MIN(asked, n_ctx) : n_ctx;
+}
+
 static int context_full(Server *s, const WireMessage *m, SparkUsage *u) {
         char numbers[32];
-        snprintf(numbers, sizeof numbers, "%u %u", u->n_prompt, spark_engine_n_ctx(s->engine));
+        snprintf(numbers, sizeof numbers, "%u %u", u->n_prompt, context_of(s, m));
         return send_finished(s, m->fields[1].t, m->fields[12].t, WIRE_FINISH_CONTEXT_FULL, u, numbers);
 }
 
-static bool has_room(const Server *s, size_t n_ids, uint32_t max_tokens) {
-        const uint32_t n_ctx = spark_engine_n_ctx(s->engine), wanted = MIN(max_tokens, n_ctx / ROOM_SHARE);
+static bool has_room(uint32_t n_ctx, size_t n_ids, uint32_t max_tokens) {
+        const uint32_t wanted = MIN(max_tokens, n_ctx / ROOM_SHARE);
         return n_ids <= n_ctx && n_ctx - n_ids >= wanted;
 }
 
 static int start_turn(Server *s, const WireMessage *m, Session *session, const TokenList *list, EngineError *e) {
         const WireField *f = m->fields;
+        const uint32_t n_ctx = context_of(s, m);
         bool prewarm = f[3].t & WIRE_RESPOND_PREWARM;
         SparkStart start = {
                 .ids = list->ids, .n_ids = list->n,
@@ -91,8 +98,13 @@ static int start_turn(Server *s, const WireMessage *m, Session *session, const T
                         .top_k = f[10].u, .repeat_window = f[11].u, .seed = f[12].t,
                 },
         };
-        if ((f[3].t & WIRE_RESPOND_KEEP_ROOM) && !has_room(s, start.n_ids, start.max_tokens))
+        if ((f[3].t & WIRE_RESPOND_KEEP_ROOM) && !has_room(n_ctx, start.n_ids, start.max_tokens))
                 return -ENOBUFS;
+        if (f[13].u > 0) {
+                if (start.n_ids > n_ctx)
+                        return -ENOBUFS;
+                start.max_tokens = MIN(start.max_tokens, n_ctx - (uint32_t) start.n_ids);
+        }
         int r = session_begin(session, f[1].t, f[12].t);
         if (r < 0)
                 return r;

@@ -61,4 +61,27 @@ static void test_remove(void) {
         CHECK_INT(pop(&q), 1);
 }
 
-TEST_MAIN({ "round robin", test_round_robin }, { "background waits", test_background_waits }, { "remove", test_remove })
+static void test_held(void) {
+        Queue q;
+        QueueLane a, b;
+        Item items[4] = { { 1 }, { 2 }, { 3 }, { 4 } };
+        queue_init(&q);
+        queue_lane_init(&a);
+        queue_lane_init(&b);
+        queue_push(&q, &a, QUEUE_INTERACTIVE, &items[0].link);
+        queue_push(&q, &b, QUEUE_INTERACTIVE, &items[1].link);
+        queue_hold(&q, &a, true);
+        queue_push(&q, &a, QUEUE_BACKGROUND, &items[2].link);
+        queue_push(&q, &b, QUEUE_INTERACTIVE, &items[3].link);
+        CHECK_INT(pop(&q), 2);
+        CHECK_INT(pop(&q), 4);
+        CHECK_INT(pop(&q), -1);
+        CHECK_INT(q.n_items, 2);
+        queue_remove(&q, &a, &items[2].link);
+        queue_hold(&q, &a, true);
+        queue_hold(&q, &a, false);
+        CHECK_INT(pop(&q), 1);
+        CHECK_INT(q.n_items, 0);
+}
+
+TEST_MAIN({ "round robin", test_round_robin }, { "background waits", test_background_waits }, { "remove", test_remove }, { "held lanes", test_held })

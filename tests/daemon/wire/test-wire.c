@@ -102,7 +102,7 @@ static void test_round_trip(void) {
                 int fds[2] = { STDIN_FILENO, STDOUT_FILENO };
                 CHECK_INT(wire_send(d, WIRE_LOAD, fds, 2, 1u, 2u, 3u, UINT64_C(1) << 40, "avx2", (size_t) 4, 7u), 0);
                 CHECK_INT(wire_send(d, WIRE_RESPOND, NULL, 0, UINT64_MAX, UINT64_C(2), UINT64_C(3), UINT64_C(4), 5u, "a\0b", (size_t) 3,
-                                    0.5, 0.25, -1.0, 1.125, 40u, 64u, UINT64_C(99)), 0);
+                                    0.5, 0.25, -1.0, 1.125, 40u, 64u, UINT64_C(99), 7u), 0);
                 CHECK_INT(wire_send(d, WIRE_COUNT, NULL, 0, UINT64_C(8), "", (size_t) 0), 0);
                 CHECK_INT(wire_flush(d), 0);
                 CHECK_INT(wire_backlog(d), 0);
@@ -124,6 +124,7 @@ static void test_round_trip(void) {
                 CHECK(memcmp(m.fields[5].s.data, "a\0b", 4) == 0);
                 CHECK(m.fields[6].f == 0.5f && m.fields[8].f == -1.0f && m.fields[9].f == 1.125f);
                 CHECK_INT(m.fields[12].t, 99);
+                CHECK_INT(m.fields[13].u, 7);
 
                 CHECK_INT(wire_receive(w, &m), 1);
                 CHECK_INT(m.type, WIRE_COUNT);

@@ -34,7 +34,7 @@ typedef struct Reply {
 
 typedef struct Ask {
         uint64_t session, request, domain, flags, seed;
-        uint32_t max_tokens;
+        uint32_t max_tokens, n_ctx;
         float temperature;
 } Ask;
 
@@ -121,7 +121,7 @@ static inline void harness_stop(Harness *h) {
 
 static inline void harness_respond(Harness *h, const Ask *a, const char *transcript) {
         harness_send(h, WIRE_RESPOND, a->session, a->request, a->domain, a->flags, a->max_tokens, transcript, strlen(transcript),
-                     (double) a->temperature, 1.0, 0.0, 1.0, 0u, 64u, a->seed);
+                     (double) a->temperature, 1.0, 0.0, 1.0, 0u, 64u, a->seed, a->n_ctx);
 }
 
 /* Up to its FINISHED; anything but its DELTAs in between is an error. */

@@ -52,6 +52,18 @@ static void test_turns(void) {
         CHECK(reply.size > 0 && reply.n_deltas <= reply.n_generated + 1);
         uint32_t n_first = reply.n_prompt;
 
+        /* A turn may have less than the model has. */
+        harness_respond(&h, &(Ask) { .session = 9, .request = 8, .domain = 9, .n_ctx = n_first + 3 }, HELLO);
+        harness_reply(&h, 8, &reply);
+        CHECK(reply.reason == WIRE_FINISH_LENGTH || reply.reason == WIRE_FINISH_STOP);
+        CHECK(reply.n_generated <= 3);
+        harness_respond(&h, &(Ask) { .session = 9, .request = 9, .domain = 9, .n_ctx = n_first - 1 }, HELLO);
+        harness_reply(&h, 9, &reply);
+        CHECK_INT(reply.reason, WIRE_FINISH_CONTEXT_FULL);
+        char numbers[32];
+        snprintf(numbers, sizeof numbers, "%u %u", n_first, n_first - 1);
+        CHECK_STR(reply.why, numbers);
+
         /* The same again, and more: what was read is not read again. */
         harness_respond(&h, &(Ask) { .session = 1, .request = 11, .domain = 1, .max_tokens = 4 },
                         "[{\"role\":\"user\",\"content\":\"hello there\"},{\"role\":\"assistant\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"and now?\"}]");
