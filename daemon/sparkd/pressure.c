@@ -88,6 +88,8 @@ static int open_waking(const char *path, int *ret_fd, uint32_t *ret_events) {
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
+        if (!S_ISFIFO(st.st_mode) && !S_ISREG(st.st_mode))
+                return -ENODEV;
         if (S_ISFIFO(st.st_mode)) {
                 *ret_events = EPOLLIN;
         } else if (is_psi(fd)) {
@@ -108,6 +110,9 @@ static int pressure_open(Pressure *p, sd_event *event, const char *path) {
         r = open_waking(path, &p->fd, &wake_on);
         if (r >= 0)
                 return sd_event_add_io(event, &p->source, p->fd, wake_on, on_io, p);
+
+        if (r == -ENODEV)
+                return r;
 
         p->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (p->fd < 0)

@@ -6,11 +6,12 @@
 #include <sched.h>
 #include <string.h>
 
+#include "daemon/sparkd/cpu-quota.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/worker-internal.h"
 
 #define REPEAT_WINDOW 64u
-#define THREADS_MAX 64             /* the engine's own bound */
+#define THREADS_MAX 64u            /* the engine's own bound */
 
 static int keep_string(char **s, const WireField *f) {
         if (!text_valid(f->s.data, f->s.size))
@@ -28,15 +29,17 @@ static uint32_t kv_type(const char *name) {
         return strcmp(name, "q8") == 0 ? 2 : strcmp(name, "f32") == 0 ? 0 : 1;
 }
 
-/* As many threads as CPUs that sparkd may run on, where nobody said. */
+/* As many threads as CPUs that sparkd may run on, where nobody said; in either case no more than its cgroup, which is
+ * the worker's, may use the time of. */
 static uint32_t n_threads(const Config *c) {
+        const uint32_t quota = MIN(cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup"), THREADS_MAX);
         cpu_set_t cpus;
 
         if (c->threads > 0)
-                return c->threads;
+                return MIN(c->threads, quota);
         if (sched_getaffinity(0, sizeof cpus, &cpus) < 0)
                 return 1;
-        return (uint32_t) MIN(CPU_COUNT(&cpus), THREADS_MAX);
+        return MIN((uint32_t) CPU_COUNT(&cpus), quota);
 }
 
 static int on_hello(Worker *w, const WireMessage *m) {

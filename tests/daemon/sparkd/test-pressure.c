@@ -107,6 +107,7 @@ static void test_missing(void) {
         Pressure *p = NULL;
         CHECK(sd_event_new(&w.event) >= 0);
         CHECK_INT(pressure_new(w.event, "/nonexistent/pressure", &events, &w, &p), -ENOENT);
+        CHECK_INT(pressure_new(w.event, "/dev/null", &events, &w, &p), -ENODEV);
         CHECK(!p);
         pressure_wake(NULL);
         CHECK(!pressure_free(NULL));
@@ -128,5 +129,5 @@ static void test_system(void) {
                 SKIP("this kernel does not tell");
 }
 
-TEST_MAIN({ "text", test_parse }, { "a FIFO", test_fifo }, { "a file that is read", test_read }, { "no file", test_missing },
+TEST_MAIN({ "text", test_parse }, { "a FIFO", test_fifo }, { "a file that is read", test_read }, { "no such file", test_missing },
           { "the system's", test_system })
