@@ -5,8 +5,8 @@
  * Two threads that meet at 151 barriers a token lose everything on a busy desktop: whichever is preempted holds up the
  * other for a scheduler slice, and a single thread that meets nobody is faster. Each thread therefore measures, per
  * run, how long it was runnable with another process on its core: what was neither computing nor waiting, and how late
- * it came back from waiting. Where that is more than noise, the next runs use the caller alone, 8 at first and up to
- * 128 while it goes on. */
+ * it came back from waiting. Where that is a large share of the last runs, the caller goes on alone for a while, and
+ * for longer if nothing was better then. A small share is no reason: going on alone costs half of the speed. */
 
 #include <errno.h>
 #include <limits.h>
@@ -23,10 +23,11 @@
 
 #define POOL_SPIN_NS 30000u           /* then block; a futex round trip costs about as much */
 #define POOL_LATE_NS 150000u          /* from a wake to running; less is what an idle core takes */
-#define POOL_STOLEN_NS 300000u        /* in one run: another process had this core */
-#define POOL_STOLEN_SHARE 16u         /* and at least 1/16 of the run, so that a tick is no reason */
-#define POOL_ALONE_MIN 8u             /* runs on the caller alone before the next try */
-#define POOL_ALONE_MAX 128u
+#define POOL_TAKEN_NS 300000u         /* in one run: another process had this core; less is noise of the clocks */
+#define POOL_TAKEN_SHARE 4u           /* 1/4 of the last runs' time: one thread is faster */
+#define POOL_MEMORY_NS 16000000u      /* of runs that are remembered, older ones ever less */
+#define POOL_ALONE_MIN_NS 20000000u   /* on the caller alone before the next try */
+#define POOL_ALONE_MAX_NS 320000000u
 
 /* A number that threads wait on to change. */
 typedef struct Gate {
@@ -40,6 +41,7 @@ typedef struct PoolThread {
         pthread_t handle;
         unsigned index;
         uint64_t waited_ns, late_ns;  /* blocked in this run; of that, runnable already. Its own thread's only */
+        uint64_t taken_ns;            /* in this run, by other processes; the caller's to read when it is over */
 } PoolThread;
 
 struct Pool {
@@ -48,12 +50,12 @@ struct Pool {
         Gate done;                    /* one step for each run ended */
         _Alignas(64) _Atomic uint32_t arrived;   /* at the barrier */
         _Alignas(64) _Atomic uint32_t finished;  /* threads beside the caller that are through with this run */
-        _Atomic bool contended;       /* some thread found its core taken in this run */
         bool stop;                    /* written before a step of start */
         unsigned n_threads;
         unsigned n_run;               /* threads of the present run */
         unsigned spins;               /* pauses that take POOL_SPIN_NS */
-        unsigned alone, alone_next;   /* runs still to do on the caller alone; how many the next time */
+        uint64_t run_ns, taken_ns;    /* what is remembered of runs on all threads */
+        uint64_t alone_until_ns, alone_next_ns;   /* on the caller alone; how long the next time */
         PoolJob job;
         void *userdata;
         PoolThread threads[];         /* [0] is the caller */
@@ -115,8 +117,7 @@ static void run_share(Pool *p, unsigned thread, uint32_t done_seen) {
 
         uint64_t wall = now_ns(CLOCK_MONOTONIC) - begin + t->late_ns;
         uint64_t used = now_ns(CLOCK_THREAD_CPUTIME_ID) - begin_cpu + t->waited_ns;
-        if (wall > used && wall - used > POOL_STOLEN_NS && wall - used > wall / POOL_STOLEN_SHARE)
-                atomic_store_explicit(&p->contended, true, memory_order_relaxed);
+        t->taken_ns = wall > used && wall - used > POOL_TAKEN_NS ? wall - used : 0;
         t->late_ns = 0;
 }
 
@@ -160,7 +161,7 @@ int pool_new(unsigned n_threads, Pool **ret) {
         *p = (Pool) {
                 .n_threads = 1,
                 .spins = measure_spins(),
-                .alone_next = POOL_ALONE_MIN,
+                .alone_next_ns = POOL_ALONE_MIN_NS,
         };
         p->threads[0] = (PoolThread) { .pool = p };
 
@@ -190,10 +191,32 @@ unsigned pool_n_threads(const Pool *p) {
         return p->n_threads;
 }
 
+/* After a run on all threads that ended at `end`: whether the next ones are better done alone. */
+static void judge(Pool *p, uint64_t begin, uint64_t end) {
+        uint64_t taken = 0;
+
+        for (unsigned i = 0; i < p->n_threads; i++)
+                taken = MAX(taken, p->threads[i].taken_ns);
+        p->run_ns += end - begin;
+        p->taken_ns += MIN(taken, end - begin);
+
+        if (p->taken_ns * POOL_TAKEN_SHARE > p->run_ns) {
+                p->alone_until_ns = end + p->alone_next_ns;
+                p->alone_next_ns = MIN(2 * p->alone_next_ns, (uint64_t) POOL_ALONE_MAX_NS);
+                p->run_ns = p->taken_ns = 0;
+        } else if (p->run_ns > POOL_MEMORY_NS) {
+                p->alone_next_ns = POOL_ALONE_MIN_NS;
+                while (p->run_ns > POOL_MEMORY_NS) {
+                        p->run_ns /= 2;
+                        p->taken_ns /= 2;
+                }
+        }
+}
+
 void pool_run(Pool *p, PoolJob job, void *userdata) {
-        if (p->n_threads == 1 || p->alone > 0) {
-                if (p->alone > 0)
-                        p->alone--;
+        const uint64_t begin = p->n_threads > 1 ? now_ns(CLOCK_MONOTONIC) : 0;
+
+        if (p->n_threads == 1 || begin < p->alone_until_ns) {
                 p->n_run = 1;
                 job(userdata, 0, 1);
                 return;
@@ -204,16 +227,10 @@ void pool_run(Pool *p, PoolJob job, void *userdata) {
         p->userdata = userdata;
         p->n_run = p->n_threads;
         atomic_store_explicit(&p->finished, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->contended, false, memory_order_relaxed);
         gate_step(&p->start);
 
         run_share(p, 0, seen);
-
-        if (atomic_load_explicit(&p->contended, memory_order_relaxed)) {
-                p->alone = p->alone_next;
-                p->alone_next = MIN(2 * p->alone_next, POOL_ALONE_MAX);
-        } else
-                p->alone_next = POOL_ALONE_MIN;
+        judge(p, begin, now_ns(CLOCK_MONOTONIC));
 }
 
 void pool_barrier(Pool *p, unsigned thread) {
