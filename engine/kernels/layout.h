@@ -132,9 +132,8 @@ typedef struct ActivationBlock {
         float d;
         float sum_d;                  /* d · the sum of q */
         float half_sum_d[2];
-        int32_t negative_sum;         /* - the sum of q */
-        int32_t negative_half_sum[2];
-        int32_t reserved;
+        int32_t sum_128;              /* -128 · the sum of q */
+        int32_t sum_32, half_sum_32[2]; /* -32 · the sums */
 } ActivationBlock;
 _Static_assert(sizeof(ActivationBlock) == 64, "one cache line");
 

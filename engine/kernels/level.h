@@ -13,6 +13,7 @@
 
 #define KV_LANES 32u                  /* V's slices */
 #define KV_MAX 65504.0f               /* float16's largest; what is stored is clamped to it */
+#define WIDE_TOKENS 20u               /* from so many on, weights are unpacked once for all */
 #define ATTEND_ROWS 48u               /* (query, head) pairs that walk the pages together, or one query's */
 
 extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni;
@@ -25,6 +26,8 @@ extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_av
 
 void LEVEL(matmul)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                    uint32_t row0, uint32_t row1);
+void LEVEL(matmul_wide)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
+                        uint32_t row0, uint32_t row1);
 void LEVEL(matmul_float)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                          uint32_t row0, uint32_t row1);
 void LEVEL(kv_store)(KvType type, const KvBlock *block, uint32_t slot, const float *k, const float *v);

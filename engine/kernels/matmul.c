@@ -8,7 +8,7 @@
 
 #include "engine/kernels/layout.h"
 #include "engine/kernels/level.h"
-#include "engine/kernels/simd.h"
+#include "engine/kernels/unpack.h"
 
 #define FETCH_AHEAD 4096u             /* bytes; the hardware's own prefetch stops at each page */
 #define CHUNK_BYTES (192u << 10)      /* of weights that all tokens pass before the next ones: half of a small L2 */
@@ -22,7 +22,6 @@ static const unsigned widths[] = { 1, 2, 4, 8, 12 };
 #define TILE_WIDTHS(X, type) X(type, 1) X(type, 2) X(type, 4)
 static const unsigned widths[] = { 1, 2, 4 };
 #endif
-#define PARTS (GROUP_ROWS / VF_LANES) /* vectors that 16 rows take */
 
 typedef struct TileArgs {
         const uint8_t *weights;       /* one group */
@@ -34,66 +33,6 @@ typedef struct TileArgs {
         uint32_t n_rows;              /* to be stored: 1 … 16 */
 } TileArgs;
 typedef void (*Tile)(const TileArgs *a);
-
-/* Vector v (columns 4v … 4v + 3) of a block, as unsigned bytes. */
-static always_inline_ vi unpack(Layout l, const uint8_t *block, unsigned v, unsigned part) {
-        unsigned at = part * (unsigned) sizeof(vi);
-        const uint8_t *high = block + layout_high(l) + at, *quants = block + layout_quants(l) + at;
-
-        if (l.bits == 8)
-                return vi_load(quants + 64 * v);
-
-        vi q = vi_load(quants + 64 * (v % 4));
-        q = vi_and(v < 4 ? q : vi_shr16(q, 4), vi_set1(0x0f0f0f0f));
-        if (l.table)
-                return vi_lookup(l.table, q);
-        if (l.bits == 5) {
-                vi plane = vi_load(high);
-                plane = v < 4 ? vi_shl16(plane, 4 - v) : vi_shr16(plane, v - 4);
-                return vi_or_and(q, plane, vi_set1(0x10101010));
-        }
-        if (l.bits == 6) {
-                vi plane = vi_load(high + 64 * (v / 4));
-                plane = v % 4 < 2 ? vi_shl16(plane, 4 - 2 * (v % 4)) : vi_shr16(plane, 2 * (v % 4) - 4);
-                return vi_or_and(q, plane, vi_set1(0x30303030));
-        }
-        return q;
-}
-
-static always_inline_ vf load_scale(Layout l, const uint8_t *header, const uint8_t *block, unsigned half, unsigned part) {
-        unsigned i = part * VF_LANES;
-
-        switch (l.scales) {
-        case SCALES_BF16:
-                return vf_from_bf16(block + 2 * i);
-        case SCALES_32:
-                return vf_mul(vf_from_f16(header + 2 * i), vf_from_u8(block + i));
-        case SCALES_16:
-        case SCALES_16_MIN:
-                return vf_mul(vf_from_f16(header + 2 * i), vf_from_i8(block + 16 * half + i));
-        default:
-                return vf_from_f16(block + 2 * i);
-        }
-}
-
-static always_inline_ vf load_min(Layout l, const uint8_t *header, const uint8_t *block, unsigned half, unsigned part) {
-        unsigned i = part * VF_LANES;
-
-        switch (l.scales) {
-        case SCALES_32:
-                return vf_mul(vf_from_f16(header + 32 + 2 * i), vf_from_u8(block + 16 + i));
-        case SCALES_16_MIN:
-                return vf_mul(vf_from_f16(header + 32 + 2 * i), vf_from_u8(block + 32 + 16 * half + i));
-        default:
-                return vf_from_f16(block + 32 + 2 * i);
-        }
-}
-
-static always_inline_ vi load_q4(const int8_t *q) {
-        int32_t x;
-        memcpy(&x, q, sizeof x);
-        return vi_set1(x);
-}
 
 /* Rows of one vector, T tokens. Everything but *a and `part` is a constant where this is expanded. */
 static always_inline_ void tile(const Layout l, const unsigned T, const TileArgs *a, unsigned part) {
@@ -119,8 +58,10 @@ static always_inline_ void tile(const Layout l, const unsigned T, const TileArgs
                         if (half == 0 || by_half)
                                 UNROLL for (unsigned t = 0; t < T; t++) {
                                         const ActivationBlock *x = (const ActivationBlock *) (act + t * stride);
-                                        int32_t s = by_half ? x->negative_half_sum[half] : x->negative_sum;
-                                        dot[t] = l.zero_shift == NO_ZERO ? vi_zero() : vi_shl32(vi_set1(s), l.zero_shift);
+                                        vi s = vi_set1(by_half ? x->half_sum_32[half] : x->sum_32);
+                                        dot[t] = l.zero_shift == NO_ZERO ? vi_zero()
+                                                 : l.zero_shift == 7     ? vi_set1(x->sum_128)
+                                                                         : vi_sra32(s, 5 - l.zero_shift);
                                 }
                         UNROLL for (unsigned v = 4 * half; v < 4 * half + 4; v++) {
                                 vi w = unpack(l, block, v, part);
@@ -207,7 +148,9 @@ void LEVEL(matmul)(const Weight *w, const void *act, uint32_t n_tokens, float *o
                    uint32_t row0, uint32_t row1) {
         Layout l;
 
-        if (w->packed && layout_of(w->type->id, &l))
+        if (w->packed && n_tokens >= WIDE_TOKENS)
+                LEVEL(matmul_wide)(w, act, n_tokens, out, out_stride, row0, row1);
+        else if (w->packed && layout_of(w->type->id, &l))
                 matmul_packed(w, l, act, n_tokens, out, out_stride, row0, row1);
         else
                 LEVEL(matmul_float)(w, act, n_tokens, out, out_stride, row0, row1);

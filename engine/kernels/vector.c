@@ -28,12 +28,12 @@ static void quantize(const vf x[VECTORS], ActivationBlock *ret) {
         _mm256_storeu_si256((__m256i *) (void *) ret->q, bytes);
         ret->d = largest / 127.0f;
         ret->sum_d = ret->d * (float) (sum[0] + sum[1]);
-        ret->negative_sum = -(sum[0] + sum[1]);
+        ret->sum_128 = -128 * (sum[0] + sum[1]);
+        ret->sum_32 = -32 * (sum[0] + sum[1]);
         for (unsigned h = 0; h < 2; h++) {
                 ret->half_sum_d[h] = ret->d * (float) sum[h];
-                ret->negative_half_sum[h] = -sum[h];
+                ret->half_sum_32[h] = -32 * sum[h];
         }
-        ret->reserved = 0;
 }
 
 static void activation(const float *x, uint32_t n_in, void *ret) {
