@@ -20,14 +20,25 @@
 #define SPARK_NAME "org.spark.Assistant"
 #define SPARK_PATH "/org/spark/Assistant"
 #define SPARK_PERMISSIONS "org.spark.Assistant.Permissions"
+#define REGISTER_MS 5000                /* for sparkd to take note of us */
+
+typedef struct Agent Agent;
 
 typedef struct Link {                   /* one bus */
+        Agent *agent;
         const char *which;
         GDBusConnection *bus;
-        Questions *questions;
         char *sparkd;                   /* who may ask; NULL: no sparkd there */
         guint object, watch;
+        gboolean settled;               /* a sparkd that ran at the start knows of us, or wants nothing of us */
 } Link;
+
+struct Agent {
+        GMainLoop *loop;
+        Questions *questions;
+        Link session, system;           /* system.bus NULL: there is none */
+        guint name;
+};
 
 static void on_call(GDBusConnection *bus, const char *sender, const char *path, const char *interface, const char *method,
                     GVariant *parameters, GDBusMethodInvocation *call, gpointer userdata) {
@@ -35,21 +46,37 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
         if (!link->sparkd || strcmp(sender, link->sparkd) != 0)
                 g_dbus_method_invocation_return_dbus_error(call, "org.freedesktop.DBus.Error.AccessDenied", "only sparkd may ask");
         else if (strcmp(method, "RequestConsent") == 0)
-                questions_add(link->questions, call);
+                questions_add(link->agent->questions, call);
         else {
                 const char *id;
                 g_variant_get(parameters, "(&s)", &id);
-                questions_cancel(link->questions, bus, sender, id);
+                questions_cancel(link->agent->questions, bus, sender, id);
                 g_dbus_method_invocation_return_value(call, NULL);
         }
 }
 
+static void on_name_lost(GDBusConnection *bus, const char *name, gpointer userdata) {
+        Agent *agent = userdata;
+        g_message("another spark-agent serves this session");
+        g_main_loop_quit(agent->loop);
+}
+
+/* The name comes last: whoever had us started by it finds us known to the sparkd that runs. */
+static void settle(Link *link) {
+        Agent *agent = link->agent;
+        link->settled = TRUE;
+        if (agent->session.settled && (agent->system.settled || !agent->system.bus) && !agent->name)
+                agent->name = g_bus_own_name_on_connection(agent->session.bus, AGENT_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE, NULL,
+                                                           on_name_lost, agent, NULL);
+}
+
 static void on_registered(GObject *source, GAsyncResult *result, gpointer userdata) {
-        const char *which = userdata;
+        Link *link = userdata;
         g_autoptr(GError) error = NULL;
         g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
         if (!reply)
-                g_message("sparkd of the %s bus takes no agent: %s", which, error->message);
+                g_message("sparkd of the %s bus takes no agent: %s", link->which, error->message);
+        settle(link);
 }
 
 static void on_sparkd(GDBusConnection *bus, const char *name, const char *owner, gpointer userdata) {
@@ -60,21 +87,21 @@ static void on_sparkd(GDBusConnection *bus, const char *name, const char *owner,
         g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
         g_variant_builder_add(&options, "{sv}", "kind", g_variant_new_string("desktop"));
         g_dbus_connection_call(bus, owner, SPARK_PATH, SPARK_PERMISSIONS, "RegisterAgent",
-                               g_variant_new("(oa{sv})", AGENT_PATH, &options), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL,
-                               on_registered, (gpointer) link->which);
+                               g_variant_new("(oa{sv})", AGENT_PATH, &options), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START, REGISTER_MS,
+                               NULL, on_registered, link);
 }
 
 static void on_no_sparkd(GDBusConnection *bus, const char *name, gpointer userdata) {
         Link *link = userdata;
         if (link->sparkd && bus)
-                questions_cancel(link->questions, link->bus, link->sparkd, NULL);
+                questions_cancel(link->agent->questions, link->bus, link->sparkd, NULL);
         g_clear_pointer(&link->sparkd, g_free);
+        settle(link);
 }
 
-static gboolean link_open(Link *link, GBusType type, const char *which, Questions *questions, GError **error) {
+static gboolean link_open(Link *link, Agent *agent, GError **error) {
         static const GDBusInterfaceVTable vtable = { .method_call = on_call };
-        link->which = which;
-        link->questions = questions;
+        link->agent = agent;
         link->object = g_dbus_connection_register_object(link->bus, AGENT_PATH, (GDBusInterfaceInfo *) &org_spark_assistant_agent_interface,
                                                          &vtable, link, NULL, error);
         if (!link->object)
@@ -94,12 +121,16 @@ static void link_done(Link *link) {
         g_clear_object(&link->bus);
         g_clear_pointer(&link->sparkd, g_free);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Link, link_done)
 
-static void on_name_lost(GDBusConnection *bus, const char *name, gpointer userdata) {
-        g_message("another spark-agent serves this session");
-        g_main_loop_quit(userdata);
+static void agent_done(Agent *agent) {
+        if (agent->name)
+                g_bus_unown_name(agent->name);
+        questions_free(agent->questions);
+        link_done(&agent->session);
+        link_done(&agent->system);
+        g_main_loop_unref(agent->loop);
 }
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Agent, agent_done)
 
 static gboolean on_terminate(gpointer userdata) {
         g_main_loop_quit(userdata);
@@ -108,29 +139,23 @@ static gboolean on_terminate(gpointer userdata) {
 
 static int run(const char *dialog) {
         g_autoptr(GError) error = NULL;
-        g_auto(Link) session = {}, system = {};
-        session.bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, &error);
-        if (!session.bus) {
+        g_auto(Agent) agent = { .loop = g_main_loop_new(NULL, FALSE), .session.which = "session", .system.which = "system" };
+        agent.session.bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, &error);
+        if (!agent.session.bus) {
                 g_printerr("spark-agent: Cannot reach the session bus: %s\n", error->message);
                 return EX_UNAVAILABLE;
         }
         /* A machine without a system bus can have a sparkd of the session's own. */
-        system.bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, NULL);
+        agent.system.bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, NULL);
 
-        const AskContext context = { session.bus, dialog };
-        g_autoptr(Questions) questions = questions_new(&context);
-        if (!link_open(&session, G_BUS_TYPE_SESSION, "session", questions, &error) ||
-            (system.bus && !link_open(&system, G_BUS_TYPE_SYSTEM, "system", questions, &error))) {
+        const AskContext context = { agent.session.bus, dialog };
+        agent.questions = questions_new(&context);
+        if (!link_open(&agent.session, &agent, &error) || (agent.system.bus && !link_open(&agent.system, &agent, &error))) {
                 g_printerr("spark-agent: %s\n", error->message);
                 return EX_SOFTWARE;
         }
-
-        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-        guint interrupt = g_unix_signal_add(SIGINT, on_terminate, loop), terminate = g_unix_signal_add(SIGTERM, on_terminate, loop);
-        guint name = g_bus_own_name_on_connection(session.bus, AGENT_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE, NULL, on_name_lost,
-                                                  loop, NULL);
-        g_main_loop_run(loop);
-        g_bus_unown_name(name);
+        guint interrupt = g_unix_signal_add(SIGINT, on_terminate, agent.loop), terminate = g_unix_signal_add(SIGTERM, on_terminate, agent.loop);
+        g_main_loop_run(agent.loop);
         g_source_remove(interrupt);
         g_source_remove(terminate);
         return EX_OK;
