@@ -135,8 +135,8 @@ KINDS(DEFINE_TILES)
 #define NAME_TILES(kind) [kind] = { TILE_WIDTHS(NAME_TILE, kind) },
 static const Tile tiles[][TILE_TOKENS_MAX - TILE_WIDTH_MIN + 1] = { KINDS(NAME_TILES) };
 
-/* Blocks [k0, k0 + n) of the groups from `group` on. Those that come next are fetched into the second cache meanwhile.
- * n_groups: that there are; a second one that is not there is the first again, and its results are not stored. */
+/* Blocks [k0, k0 + n) of the groups from `group` on. n_groups: that there are; a second one that is not there is the
+ * first again, and its results are not stored. */
 static always_inline_ void widen(const Layout l, const uint8_t *group, size_t group_size, uint32_t n_groups,
                                  uint32_t k0, uint32_t n, WideBlock *ret) {
         const size_t at = (size_t) k0 * layout_block(l) + k0 / SUPER_BLOCKS * layout_header(l);
@@ -150,8 +150,6 @@ static always_inline_ void widen(const Layout l, const uint8_t *group, size_t gr
                                 header = block;
                                 block += layout_header(l);
                         }
-                        for (unsigned i = 0; i < layout_block(l); i += 64)
-                                _mm_prefetch((const char *) block + WIDE_GROUPS * group_size + i, _MM_HINT_T1);
                         UNROLL for (unsigned part = 0; part < PARTS; part++) {
                                 const unsigned to = g * PARTS + part;
                                 UNROLL for (unsigned v = 0; v < 8; v++)
@@ -190,13 +188,24 @@ void LEVEL(matmul_wide)(const Weight *w, const void *act, uint32_t n_tokens, flo
         const size_t group_size = layout_group(l, w->n_in);
         const Tile *widths = tiles[kind_of(l)];
 
-        for (uint32_t row = row0; row < row1; row += WIDE_ROWS)
-                for (uint32_t k = 0; k < n_blocks; k += WIDE_BLOCKS) {
-                        const uint32_t n = MIN(n_blocks - k, WIDE_BLOCKS), n_groups = (row1 - row + GROUP_ROWS - 1) / GROUP_ROWS;
+        /* What comes next lies behind, in the order of execution: each tile fetches its part into the second cache. */
+        const uint32_t n_ranges = (n_blocks + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
+        const size_t ahead = (WIDE_GROUPS * group_size / (n_ranges * n_tiles) + 63) / 64 * 64;
 
-                        wideners[w->type->id](w->packed + row / GROUP_ROWS * group_size, group_size, n_groups, k, n, blocks);
+        for (uint32_t row = row0; row < row1; row += WIDE_ROWS) {
+                const uint8_t *group = w->packed + row / GROUP_ROWS * group_size, *next = group + WIDE_GROUPS * group_size;
+                const uint32_t n_rows = MIN(row1 - row, WIDE_ROWS), n_groups = (n_rows + GROUP_ROWS - 1) / GROUP_ROWS;
+
+                for (uint32_t k = 0; k < n_blocks; k += WIDE_BLOCKS) {
+                        const uint32_t n = MIN(n_blocks - k, WIDE_BLOCKS);
+
+                        wideners[w->type->id](group, group_size, n_groups, k, n, blocks);
                         for (uint32_t i = 0, t = 0; i < n_tiles; i++) {
                                 const uint32_t width = (n_tokens - t) / (n_tiles - i);        /* as even as can be */
+
+                                for (size_t at = 0; at < ahead; at += 64)
+                                        _mm_prefetch((const char *) next + at, _MM_HINT_T1);
+                                next += ahead;
                                 widths[width - TILE_WIDTH_MIN](&(TileArgs) {
                                         .blocks = blocks,
                                         .n_blocks = n,
@@ -205,9 +214,10 @@ void LEVEL(matmul_wide)(const Weight *w, const void *act, uint32_t n_tokens, flo
                                         .act_stride = act_size,
                                         .out = out + t * out_stride + row,
                                         .out_stride = out_stride,
-                                        .n_rows = MIN(row1 - row, WIDE_ROWS),
+                                        .n_rows = n_rows,
                                 });
                                 t += width;
                         }
                 }
+        }
 }
