@@ -31,6 +31,7 @@ struct Forward {
         unsigned n_threads_max;
         uint32_t rows_max;
         size_t k_block, v_block;              /* bytes of one layer's one head in a page */
+        uint64_t products;                    /* with weights, of one row */
 
         /* [rows_max][…], strides in floats, multiples of 16 */
         size_t embd_stride, q_stride, k_stride, v_stride, attn_stride, ff_stride, rope_stride, logits_stride;
