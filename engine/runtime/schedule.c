@@ -65,10 +65,13 @@ static bool preempt_later(SparkEngine *e, const SparkSequence *s) {
         return true;
 }
 
+/* A row in this step has pages, though what they are to hold is not computed yet. */
 static bool others_hold_pages(const SparkEngine *e, const SparkSequence *s) {
-        for (size_t i = 0; i < e->n_sequences; i++)
-                if (e->sequences[i] != s && sequence_running(e->sequences[i]) && holds_pages(e->sequences[i]))
+        for (size_t i = 0; i < e->n_sequences; i++) {
+                const SparkSequence *o = e->sequences[i];
+                if (o != s && sequence_running(o) && (holds_pages(o) || in_step(e, o)))
                         return true;
+        }
         return false;
 }
 

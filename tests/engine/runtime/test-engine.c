@@ -410,6 +410,30 @@ static void test_exhausted(void) {
         close_fixture(&f);
 }
 
+/* Two prompts in one step, of which the first takes all the room: the second waits, and is not told that there is none. */
+static void test_room_for_one(void) {
+        static Reply alone[2], reply[2];
+        uint32_t ids[2][100];
+        Fixture f = {};
+        open_fixture(&f, 2, &(SparkEngineParams) { .kv_type = KV_F16, .kv_budget = 4 * page_bytes() });
+        SparkSequence *s[2];
+        for (uint32_t k = 0; k < 2; k++) {
+                prompt(ids[k], 100, 80 + k);
+                reference(ids[k], 100, 20, &alone[k]);
+                s[k] = sequence(f.engine, 0, &reply[k]);
+        }
+        for (uint32_t k = 0; k < 2; k++) {
+                SparkStart start = start_of(ids[k], 100, 20);
+                begin(s[k], &reply[k], &start);
+        }
+        run(f.engine);
+        for (uint32_t k = 0; k < 2; k++) {
+                CHECK(same(&reply[k], &alone[k]));
+                spark_sequence_free(s[k]);
+        }
+        close_fixture(&f);
+}
+
 static void test_cancel(void) {
         static Reply alone, a, b;
         uint32_t ids[300];
@@ -595,6 +619,7 @@ TEST_MAIN(
         { "prefixes are shared inside a domain, and nowhere else", test_sharing },
         { "a fork's past is shared until it writes", test_fork },
         { "what was evicted is computed again", test_eviction },
+        { "two prompts in one step, room for one", test_room_for_one },
         { "an exhausted budget ends one reply", test_exhausted },
         { "cancelling ends one reply", test_cancel },
         { "a full context ends the reply", test_context_full },
