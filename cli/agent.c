@@ -19,7 +19,7 @@ static int help(void) {
                "An answer is a letter or a word, and Enter:\n"
                "  d, deny     not this time; so does Ctrl-D\n"
                "  o, once     this time\n"
-               "  s, session  until the application leaves the bus\n"
+               "  s, session  until you log out\n"
                "  a, always   from now on, see 'sparkctl permission'\n"
                "  n, never    from now on not\n"
                "\nOptions:\n"

@@ -52,7 +52,7 @@ static int get_uses(Monitor *m, json_t **ret) {
 static const char *const columns[] = { "app", "certainty", "capability", "state", "priority" };
 
 static int show_table(const json_t *uses) {
-        static const char *const heading[] = { "APP", "CERTAINTY", "CAPABILITY", "STATE", "PRIORITY", "SECONDS", "TOKENS" };
+        static const char *const heading[] = { "UID", "APP", "CERTAINTY", "CAPABILITY", "STATE", "PRIORITY", "SECONDS", "TOKENS" };
         _cleanup_(table_done) Table t = { .n_columns = ELEMENTSOF(heading) };
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
@@ -62,10 +62,12 @@ static int show_table(const json_t *uses) {
         size_t i;
         const json_t *e;
         json_array_foreach(uses, i, e) {
-                char seconds[32], tokens[32];
+                char uid[32], seconds[32], tokens[32];
                 double since = (double) now.tv_sec - (double) entry_number(e, "started") / 1e6;
                 snprintf(seconds, sizeof seconds, "%.0f", since > 0 ? since : 0);
                 snprintf(tokens, sizeof tokens, "%" PRIu64, entry_number(e, "tokens"));
+                snprintf(uid, sizeof uid, "%" PRIu64, entry_number(e, "uid"));
+                r = table_add(&t, uid);
                 for (size_t k = 0; r >= 0 && k < ELEMENTSOF(columns); k++)
                         r = table_add(&t, entry_text(e, columns[k]));
                 if (r >= 0 && (r = table_add(&t, seconds)) >= 0)
@@ -111,7 +113,7 @@ static int tell(const Monitor *m, const char *event, const json_t *use) {
         _cleanup_(table_done) Table t = { .n_columns = 1 };
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        printf("%s %s", when_text((uint64_t) now.tv_sec * 1000000, when), event);
+        printf("%s %s %" PRIu64, when_text((uint64_t) now.tv_sec * 1000000, when), event, entry_number(use, "uid"));
         for (size_t k = 0; k < ELEMENTSOF(columns); k++) {
                 if (table_add(&t, entry_text(use, columns[k])) < 0)
                         return complain(EXIT_FAILED, "Out of memory.");
