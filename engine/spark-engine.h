@@ -106,8 +106,9 @@ typedef struct SparkEvent {
         SparkUsage usage;
 } SparkEvent;
 
-/* One step of everything that runs: a chunk of waiting prompts (interactive first, then by arrival) and one token of
- * every sequence that generates, or a few where guesses of what comes next held. Events lie in the engine's own array,
+/* One step of everything that runs: a chunk of waiting prompts and one token of every sequence that generates, or a few
+ * where guesses of what comes next held; fair between domains, background sequences where nothing interactive is to be
+ * done. Events lie in the engine's own array,
  * a sequence's in their order, FINISHED last. Returns 1 where work is left, 0 where nothing is to be done, negative on a fault of the engine itself. */
 int spark_engine_step(SparkEngine *e, const SparkEvent **ret_events, size_t *ret_n);
 
@@ -124,7 +125,7 @@ void spark_engine_stats(const SparkEngine *e, SparkEngineStats *ret);
 
 typedef struct SparkSequenceParams {
         uint64_t domain;                /* prefixes are shared only inside one (an app); 0: with nobody */
-        bool background;
+        bool background;                /* has the steps that nothing else needs */
         void *userdata;
 } SparkSequenceParams;
 

@@ -14,7 +14,8 @@
 
 #define N_CTX_DEFAULT_MAX 8192u
 #define KV_CONTEXTS_DEFAULT 4u                /* budget where none is given, in full contexts */
-#define MIXED_CHUNK_FIRST 8u               /* prompt tokens beside generating sequences, until steps were measured */
+#define MIXED_CHUNK_FIRST 8u                  /* prompt tokens beside generating sequences, until steps were measured */
+#define FAVOUR_CHUNK_FIRST 32u                /* and where they give way */
 #define ROWS_MAX (SPARK_ROWS_MAX + SPARK_CHUNK)
 #define DRAFT_ROWS_MAX (DRAFT_MAX + 1)      /* rows of a step up to which more are added by guessing */
 
@@ -25,8 +26,17 @@ typedef enum SequenceState {
         SEQUENCE_DONE,                        /* its FINISHED comes with this step's events */
 } SequenceState;
 
+/* What the sequences of one app have together, for a fair choice of rows. */
+typedef struct Share {
+        uint64_t domain;                      /* 0: of one sequence and its forks */
+        uint32_t n_sequences;                 /* that refer to it */
+        uint32_t n_running, n_generating;     /* of the kind that this step is for */
+        uint64_t served;                      /* order of steps that computed prompts of it */
+} Share;
+
 struct SparkSequence {
         SparkEngine *engine;
+        Share *share;
         SparkSequenceParams params;
         KvTable kv;
 
@@ -70,6 +80,8 @@ struct SparkEngine {
 
         SparkSequence *sequences[SPARK_SEQUENCES_MAX];
         size_t n_sequences;
+        Share *shares[SPARK_SEQUENCES_MAX];
+        size_t n_shares;
         uint64_t clock;                       /* orders starts, steps and domains */
 
         StepRow rows[SPARK_ROWS_MAX + SPARK_CHUNK];
@@ -82,6 +94,10 @@ struct SparkEngine {
 
         uint64_t decode_us;                   /* what a step without prompts takes, averaged */
         uint32_t mixed_chunk;                 /* prompt tokens beside generating sequences */
+        uint32_t favour_chunk;                /* in a step that many generating sequences of one app are left out of */
+        uint32_t n_favours;                   /* steps so far, in a row, for apps that generate nothing yet */
+        bool favours;                         /* this step is for apps that generate nothing yet */
+        bool left_out;                        /* and somebody gave way in it */
 
         SparkEvent *events;
         size_t n_events;

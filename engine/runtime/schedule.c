@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the choice of a step's rows: one for every sequence that generates, then a chunk of prompts, interactive ones
- * before background ones, those that waited longest first.
+/* Owns the choice of a step's rows: one for every sequence that generates, then a chunk of prompts, those of the app
+ * that waited longest first. Background work has the steps that nothing interactive is to be done in.
  *
  * While sequences generate, the chunk is kept so small that a step takes less than twice as long as without it: what a
  * long prompt costs the others is bounded, and results do not depend on where a prompt is cut.
+ *
+ * An app that generates in many rows at once gives way, two steps of three, to one that generates nothing yet: whoever
+ * asks one thing has its first token soon, whatever others have running.
  *
  * When pages run out, whoever came later, background before interactive, gives its own up and computes them again when
  * there is room. Who came first is never asked, so that something always goes on. */
@@ -13,6 +16,10 @@
 
 #define MIXED_CHUNK_MIN 4u
 #define MIXED_SLOWDOWN 1.75                   /* aimed at: below 2, as steps vary */
+#define FAVOUR_CHUNK_MIN 16u
+#define FAVOUR_LENGTH 0.75                    /* of a step that many gave way in, by theirs */
+#define FAVOUR_STEPS 2u                       /* in a row, then one for all */
+#define ROWS_UNDISTURBED 2u                   /* of one app, that never give way */
 
 /* Smaller goes first, and keeps its pages longer. */
 static bool before(const SparkSequence *a, const SparkSequence *b) {
@@ -22,9 +29,20 @@ static bool before(const SparkSequence *a, const SparkSequence *b) {
 }
 
 static bool served_before(const SparkSequence *a, const SparkSequence *b) {
-        if (a->params.background != b->params.background)
-                return b->params.background;
         return a->served != b->served ? a->served < b->served : a->arrival < b->arrival;
+}
+
+/* Prompts: app by app, in steps that favour those who have little running. */
+static bool prompt_before(const SparkEngine *e, const SparkSequence *a, const SparkSequence *b) {
+        if (e->favours && a->share->n_running != b->share->n_running)
+                return a->share->n_running < b->share->n_running;
+        if (a->share->served != b->share->served)
+                return a->share->served < b->share->served;
+        return served_before(a, b);
+}
+
+static bool gives_way(const SparkEngine *e, const SparkSequence *s) {
+        return e->favours && s->share->n_generating > ROWS_UNDISTURBED;
 }
 
 static bool in_step(const SparkEngine *e, const SparkSequence *s) {
@@ -101,12 +119,14 @@ static void add_row(SparkEngine *e, SparkSequence *s, uint32_t n, bool logits) {
         e->rows[e->n_rows++] = (StepRow) { .sequence = s, .n = n, .n_logits = logits };
 }
 
-/* The next of a state that is not in this step and was not passed over in it. */
-static SparkSequence *next_of(SparkEngine *e, SequenceState state, const uint64_t *passed) {
+/* The next of a kind and state that is not in this step and was not passed over in it. */
+static SparkSequence *next_of(SparkEngine *e, bool background, SequenceState state, const uint64_t *passed) {
         SparkSequence *best = NULL;
         for (size_t i = 0; i < e->n_sequences; i++) {
                 SparkSequence *s = e->sequences[i];
-                if (s->state == state && !in_step(e, s) && !(passed[i / 64] >> (i % 64) & 1) && (!best || served_before(s, best)))
+                if (s->state != state || s->params.background != background || in_step(e, s) || (passed[i / 64] >> (i % 64) & 1))
+                        continue;
+                if (!best || (state == SEQUENCE_PROMPT ? prompt_before(e, s, best) : served_before(s, best)))
                         best = s;
         }
         return best;
@@ -118,11 +138,11 @@ static void pass_over(SparkEngine *e, const SparkSequence *s, uint64_t *passed) 
                         passed[i / 64] |= (uint64_t) 1 << (i % 64);
 }
 
-static void add_generating(SparkEngine *e) {
+static void add_generating(SparkEngine *e, bool background) {
         uint64_t passed[SPARK_SEQUENCES_MAX / 64] = {};
         SparkSequence *s;
-        while (e->n_rows < SPARK_ROWS_MAX && (s = next_of(e, SEQUENCE_GENERATE, passed))) {
-                if (reserve(e, s, 1))
+        while (e->n_rows < SPARK_ROWS_MAX && (s = next_of(e, background, SEQUENCE_GENERATE, passed))) {
+                if (!gives_way(e, s) && reserve(e, s, 1))
                         add_row(e, s, 1, true);
                 else
                         pass_over(e, s, passed);
@@ -142,12 +162,11 @@ static bool may_return(const SparkEngine *e, const SparkSequence *s) {
         return need <= kv_cache_budget(e->cache) && held <= kv_cache_budget(e->cache) - need;
 }
 
-static void add_prompts(SparkEngine *e) {
-        uint32_t room = e->n_rows > 0 ? MIN(e->mixed_chunk, e->chunk) : e->chunk;
+static void add_prompts(SparkEngine *e, bool background, uint32_t room) {
         uint64_t passed[SPARK_SEQUENCES_MAX / 64] = {};
         SparkSequence *s;
 
-        while (room > 0 && (s = next_of(e, SEQUENCE_PROMPT, passed))) {
+        while (room > 0 && (s = next_of(e, background, SEQUENCE_PROMPT, passed))) {
                 if (!may_return(e, s)) {
                         pass_over(e, s, passed);
                         continue;
@@ -172,6 +191,7 @@ static void add_prompts(SparkEngine *e) {
                         continue;
                 }
                 s->starved = false;
+                s->share->served = e->clock;
                 add_row(e, s, n, n == left && n_logits);
                 room -= n;
         }
@@ -199,12 +219,45 @@ static void add_drafts(SparkEngine *e) {
         }
 }
 
+/* Counts who runs what, and whether this step is for those who generate nothing yet. */
+static void count_shares(SparkEngine *e, bool background) {
+        bool newcomers = false, crowd = false;
+
+        for (size_t i = 0; i < e->n_shares; i++)
+                e->shares[i]->n_running = e->shares[i]->n_generating = 0;
+        for (size_t i = 0; i < e->n_sequences; i++) {
+                const SparkSequence *s = e->sequences[i];
+                if (!sequence_running(s) || s->params.background != background)
+                        continue;
+                s->share->n_running++;
+                s->share->n_generating += s->state == SEQUENCE_GENERATE;
+                crowd = crowd || s->share->n_generating > ROWS_UNDISTURBED;
+        }
+        for (size_t i = 0; i < e->n_shares; i++)
+                newcomers = newcomers || (e->shares[i]->n_running > 0 && e->shares[i]->n_generating == 0);
+        e->n_favours = newcomers && e->n_favours < FAVOUR_STEPS ? e->n_favours + 1 : 0;
+        e->favours = e->n_favours > 0;
+        e->left_out = e->favours && crowd;
+}
+
+static void add_kind(SparkEngine *e, bool background) {
+        count_shares(e, background);
+        add_generating(e, background);
+        add_drafts(e);
+        add_prompts(e, background, e->n_rows > 0 ? MIN(e->mixed_chunk, e->chunk) : e->left_out ? MIN(e->favour_chunk, e->chunk) : e->chunk);
+        /* Nothing came of it: no page was to be had. */
+        if (e->left_out && e->n_rows == 0) {
+                e->favours = e->left_out = false;
+                add_generating(e, background);
+        }
+}
+
 void schedule_step(SparkEngine *e) {
         e->clock++;
         e->n_rows = 0;
-        add_generating(e);
-        add_drafts(e);
-        add_prompts(e);
+        add_kind(e, false);
+        if (e->n_rows == 0)
+                add_kind(e, true);
 
         e->n_logits = 0;
         for (size_t i = 0; i < e->n_rows; i++) {
@@ -223,6 +276,16 @@ void schedule_step(SparkEngine *e) {
         }
 }
 
+/* Only a step that was as large as it might be says something of the size. */
+static void adapt(uint32_t *chunk, uint32_t n, bool too_long, uint32_t least, uint32_t most) {
+        if (n < *chunk)
+                return;
+        if (too_long)
+                *chunk = MAX(least, *chunk - (*chunk + 7) / 8);
+        else if (*chunk < most)
+                ++*chunk;
+}
+
 /* Steps of generating alone teach what is normal; mixed ones whether their chunk was too large. */
 void schedule_learn(SparkEngine *e, uint64_t step_us) {
         uint32_t n_prompt = 0, n_generate = 0, n_drafted = 0;
@@ -235,10 +298,8 @@ void schedule_learn(SparkEngine *e, uint64_t step_us) {
                 return;
         if (n_prompt == 0)
                 e->decode_us = e->decode_us > 0 ? (7 * e->decode_us + step_us) / 8 : step_us;
-        else if (n_generate > 0 && e->decode_us > 0 && n_prompt >= e->mixed_chunk) {
-                if ((double) step_us > MIXED_SLOWDOWN * (double) e->decode_us)
-                        e->mixed_chunk = MAX(MIXED_CHUNK_MIN, e->mixed_chunk - (e->mixed_chunk + 7) / 8);
-                else if (e->mixed_chunk < e->chunk)
-                        e->mixed_chunk++;
-        }
+        else if (e->decode_us > 0 && n_generate > 0)
+                adapt(&e->mixed_chunk, n_prompt, (double) step_us > MIXED_SLOWDOWN * (double) e->decode_us, MIXED_CHUNK_MIN, e->chunk);
+        else if (e->decode_us > 0 && e->left_out)
+                adapt(&e->favour_chunk, n_prompt, (double) step_us > FAVOUR_LENGTH * (double) e->decode_us, FAVOUR_CHUNK_MIN, e->chunk);
 }

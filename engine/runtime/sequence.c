@@ -11,7 +11,35 @@ bool sequence_running(const SparkSequence *s) {
         return s->state != SEQUENCE_IDLE;
 }
 
-int spark_sequence_new(SparkEngine *e, const SparkSequenceParams *p, SparkSequence **ret, EngineError *reterr) {
+/* The domain's share, made where there is none, with one sequence more. NULL: no memory. */
+static Share *share_get(SparkEngine *e, uint64_t domain) {
+        for (size_t i = 0; domain > 0 && i < e->n_shares; i++)
+                if (e->shares[i]->domain == domain) {
+                        e->shares[i]->n_sequences++;
+                        return e->shares[i];
+                }
+        Share *share = calloc(1, sizeof *share);
+        if (!share)
+                return NULL;
+        share->domain = domain;
+        share->n_sequences = 1;
+        share->served = e->clock;             /* or to come and go would be to come first */
+        e->shares[e->n_shares++] = share;     /* there are no more than sequences */
+        return share;
+}
+
+static void share_put(SparkEngine *e, Share *share) {
+        if (!share || --share->n_sequences > 0)
+                return;
+        for (size_t i = 0; i < e->n_shares; i++)
+                if (e->shares[i] == share) {
+                        e->shares[i] = e->shares[--e->n_shares];
+                        break;
+                }
+        free(share);
+}
+
+static int sequence_new(SparkEngine *e, const SparkSequenceParams *p, Share *share, SparkSequence **ret, EngineError *reterr) {
         if (e->n_sequences >= SPARK_SEQUENCES_MAX)
                 return engine_fail(reterr, -EMFILE, "there are %u sequences already", SPARK_SEQUENCES_MAX);
 
@@ -20,6 +48,13 @@ int spark_sequence_new(SparkEngine *e, const SparkSequenceParams *p, SparkSequen
                 return engine_fail(reterr, -ENOMEM, "no memory for a sequence");
         s->engine = e;
         s->params = *p;
+        if (share)
+                share->n_sequences++;
+        s->share = share ?: share_get(e, p->domain);
+        if (!s->share) {
+                free(s);
+                return engine_fail(reterr, -ENOMEM, "no memory for a sequence");
+        }
         KvDomain domain = { .app = p->domain };
         if (p->domain == 0)
                 domain.sequence = ++e->clock;
@@ -28,6 +63,10 @@ int spark_sequence_new(SparkEngine *e, const SparkSequenceParams *p, SparkSequen
         e->sequences[e->n_sequences++] = s;
         *ret = s;
         return 0;
+}
+
+int spark_sequence_new(SparkEngine *e, const SparkSequenceParams *p, SparkSequence **ret, EngineError *reterr) {
+        return sequence_new(e, p, NULL, ret, reterr);
 }
 
 SparkSequence *spark_sequence_free(SparkSequence *s) {
@@ -39,6 +78,7 @@ SparkSequence *spark_sequence_free(SparkSequence *s) {
                         e->sequences[i] = e->sequences[--e->n_sequences];
                         break;
                 }
+        share_put(e, s->share);
         kv_table_done(&s->kv);
         sampler_free(s->sampler);
         free(s->ids);
@@ -83,7 +123,7 @@ int spark_sequence_fork(SparkSequence *s, void *userdata, SparkSequence **ret, E
         SparkSequenceParams p = s->params;
         p.userdata = userdata;
         _cleanup_(spark_sequence_freep) SparkSequence *f = NULL;
-        int r = spark_sequence_new(s->engine, &p, &f, reterr);
+        int r = sequence_new(s->engine, &p, s->share, &f, reterr);
         if (r < 0)
                 return r;
         f->kv.domain = s->kv.domain;
