@@ -151,12 +151,17 @@ void identity_from_cgroup(const char *cgroup, uid_t uid, Identity *ret) {
         for (const char *part = line; part < line + n;) {
                 part++;
                 size_t k = strcspn(part, "/\n");
-                if (in_user_slice && !of_user) {
-                        of_user = k == strlen(manager) && memcmp(part, manager, k) == 0;
-                } else if (has_suffix(part, k, ".scope") || has_suffix(part, k, ".service")) {
+                bool is_manager = in_user_slice && !of_user && k == strlen(manager) && memcmp(part, manager, k) == 0;
+                if (is_manager)
+                        of_user = true;
+                else if (has_suffix(part, k, ".scope") || has_suffix(part, k, ".service")) {
                         if (k < sizeof ret->unit && !ret->unit[0])
                                 memcpy(ret->unit, part, k);
                         found_scope = true;
+                        if (in_user_slice && !of_user) {        /* a login session's scope, or another user's manager: no app */
+                                ret->in_login_session = has_suffix(part, k, ".scope") && has_prefix(part, k, "session-");
+                                return;
+                        }
                         if (has_suffix(part, k, ".scope") ? of_user && scope_name(ret, part, k)
                                                           : service_name(ret, part, k, of_user))
                                 return;

@@ -41,6 +41,7 @@ typedef struct Identity {
         Certainty certainty;
         char app[APP_ID_MAX + 1];       /* "org.mozilla.firefox", "backup.service", "/usr/bin/notes"; "?" if unknown */
         char unit[APP_ID_MAX + 1];      /* as the service manager calls it, or "" */
+        bool in_login_session;          /* the unit is the scope of one of logind's sessions */
 } Identity;
 
 const char *certainty_name(Certainty c);

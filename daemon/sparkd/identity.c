@@ -42,7 +42,7 @@ void identity_session(const Identity *id, char ret[SESSION_ID_MAX]) {
         size_t n = strlen(id->unit), least = strlen(prefix) + strlen(suffix);
 
         ret[0] = '\0';
-        if (n <= least || n - least >= SESSION_ID_MAX || strncmp(id->unit, prefix, strlen(prefix)) != 0 ||
+        if (!id->in_login_session || n <= least || n - least >= SESSION_ID_MAX || strncmp(id->unit, prefix, strlen(prefix)) != 0 ||
             strcmp(id->unit + n - strlen(suffix), suffix) != 0)
                 return;
         memcpy(ret, id->unit + strlen(prefix), n - least);

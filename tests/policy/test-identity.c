@@ -72,6 +72,26 @@ static void test_cgroups(void) {
         }
 }
 
+/* The unit is told also where it is no app's: by it, an agent of the same login session is found. */
+static void test_units(void) {
+        static const struct { const char *cgroup, *unit; bool in_login_session; } units[] = {
+                { "0::/user.slice/user-1000.slice/session-3.scope\n", "session-3.scope", true },
+                { "0::/user.slice/user-1000.slice/session-c1.scope/payload\n", "session-c1.scope", true },
+                /* What a session's processes make below it says nothing. */
+                { "0::/user.slice/user-1000.slice/session-3.scope/user@1000.service/app.slice/app-org.a.B-1.scope\n", "session-3.scope", true },
+                { U1000 "app.slice/app-org.kde.kate-1.scope\n", "app-org.kde.kate-1.scope" },
+                { U1000 "app.slice/session-4.scope\n", "session-4.scope" },
+                { "0::/system.slice/cups.service\n", "cups.service" },
+                { "0::/\n", "" },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(units); i++) {
+                Identity id;
+                identity_from_cgroup(units[i].cgroup, 1000, &id);
+                CHECK_STR(id.unit, units[i].unit);
+                CHECK_INT(id.in_login_session, units[i].in_login_session);
+        }
+}
+
 static void test_long_names(void) {
         char text[2048], name[1024];
         Identity id;
@@ -187,6 +207,7 @@ static void test_flatpak(void) {
 
 TEST_MAIN(
         { "cgroups to identities", test_cgroups },
+        { "units and login sessions", test_units },
         { "a name beyond every length is unknown", test_long_names },
         { "this process", test_this_process },
         { "a process that is gone", test_gone },
