@@ -17,7 +17,7 @@
 #include "basic/checked.h"
 #include "basic/model-store.h"
 
-#define STORES_MAX 4u
+#define STORES_MAX 5u
 #define STORE_MODELS_MAX 4096u           /* listed of one store; more is somebody's mistake */
 
 static inline void dir_close(DIR *d) {
@@ -112,6 +112,8 @@ static int stores_init(Stores *s, ModelStoreScope scope) {
         if (scope == MODEL_STORE_USER && (r = user_store(s)) < 0)
                 return r;
         if ((r = stores_add(s, SPARK_MODELS_DIR, "")) < 0)
+                return r;
+        if ((r = stores_add(s, SPARK_IMPORTED_MODELS_DIR, "")) < 0)
                 return r;
         return stores_add(s, SPARK_PKGDATADIR, "/models");
 }

@@ -5,7 +5,8 @@
  *   NAME.gguf            the weights (or NAME-00001-of-0000N.gguf … for a split one)
  *   NAME.json            {"name", "kind", "sha256", "licence", "size", "source", "title", "parts": [FILE, …]}
  * NAME matches [a-z0-9][a-z0-9._-]{0,63}. Searched in order: $SPARK_MODELS_DIR, the user's ($XDG_DATA_HOME/spark/models,
- * not in the system instance), SPARK_MODELS_DIR (/var/lib/spark/models), SPARK_PKGDATADIR/models.
+ * not in the system instance), SPARK_MODELS_DIR (/var/lib/spark/models), SPARK_IMPORTED_MODELS_DIR
+ * (/var/lib/spark/state/models: what sparkd was handed by the bus), SPARK_PKGDATADIR/models.
  * Shared by sparkd, sparkctl and spark-lm; reads only what is named, follows no path out of the store. */
 
 #include <stdbool.h>

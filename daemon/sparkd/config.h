@@ -13,6 +13,7 @@
 
 typedef struct Config {
         char *model;               /* [Model] Name= */
+        bool model_fixed;          /* said on sparkd's command line: it stays */
         char **languages;          /* [Model] Languages=en fr …; NULL-terminated */
         uint32_t context;          /* [Model] Context=tokens; 0: what the model was trained for, within the engine's bound */
         uint32_t threads;          /* [Worker] Threads=; 0: as many as CPUs */

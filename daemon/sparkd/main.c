@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
+
+#define LARGE_BYTES (256 << 10)
 
 typedef struct Arguments {
         bool user;
@@ -70,6 +73,7 @@ static int configure(const Arguments *a, Config *c) {
                 log_error("%s: %s", a->config ?: "configuration", strerror(-r));
                 return r;
         }
+        c->model_fixed = a->model;
         if (a->model)
                 r = config_set(c, "Model", "Name", a->model);
         if (r >= 0 && a->worker) {
@@ -185,6 +189,10 @@ static int run(const Arguments *a) {
 
 int main(int argc, char **argv) {
         Arguments a = {};
+
+        /* A large message is given back to the system with its last reference, however many came before it. */
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+        mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
         int r = parse_arguments(argc, argv, &a);
         if (r <= 0)
                 return r < 0 ? 2 : 0;

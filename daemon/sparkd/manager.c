@@ -12,6 +12,7 @@
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
+#include "daemon/sparkd/models.h"
 #include "daemon/sparkd/session.h"
 
 /* Before the bus closes: everybody is told how what they wait for ends. */
@@ -38,8 +39,9 @@ static bool has_workers(void *userdata) {
 
 static const PressureEvents pressure_events = { .short_of_memory = on_short_of_memory, .wanted = has_workers };
 
-/* $STATE_DIRECTORY is systemd's; below the user's own state folder otherwise. -ENOENT: neither is known. */
-static int make_ledger_folder(bool user_mode, char **ret) {
+/* $STATE_DIRECTORY is systemd's; below the user's own state folder otherwise. -ENOENT: neither is known. In it is a folder
+ * for ledgers that is nobody else's to read. */
+static int make_state_folder(bool user_mode, char **ret) {
         const char *state = getenv("STATE_DIRECTORY"), *home = getenv("XDG_STATE_HOME"), *below = "";
         char path[4096];
 
@@ -64,6 +66,7 @@ static int make_ledger_folder(bool user_mode, char **ret) {
         }
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
                 return -errno;
+        *strrchr(path, '/') = '\0';
         *ret = strdup(path);
         return *ret ? 0 : -ENOMEM;
 }
@@ -96,7 +99,7 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
                 r = gate_load_rules(m);
         if (r < 0)
                 return r;
-        r = make_ledger_folder(user_mode, &m->ledger_folder);
+        r = make_state_folder(user_mode, &m->state_folder);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
@@ -111,6 +114,8 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         r = session_object_add(m);
         if (r >= 0)
                 r = permissions_add(m);
+        if (r >= 0)
+                r = models_add(m);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -131,7 +136,8 @@ Manager *manager_free(Manager *m) {
         sd_event_source_disable_unref(m->consents_begin);
         gate_done(m);
         quota_free(m->quota);
-        free(m->ledger_folder);
+        models_done(m);
+        free(m->state_folder);
         sd_bus_flush_close_unref(m->bus);
         sd_event_unref(m->event);
         config_done(&m->config);

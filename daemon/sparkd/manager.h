@@ -31,6 +31,7 @@
 #define SPARK_INTERFACE "org.spark.Assistant"
 #define SPARK_SESSION_INTERFACE "org.spark.Assistant.Session"
 #define SPARK_PERMISSIONS_INTERFACE "org.spark.Assistant.Permissions"
+#define SPARK_MODELS_INTERFACE "org.spark.Assistant.Models"
 #define SPARK_DEBUG_INTERFACE "org.spark.Assistant.Debug"
 #define SPARK_INTERFACE_VERSION 2u
 
@@ -44,6 +45,7 @@ typedef struct Session Session;
 typedef struct Turn Turn;
 typedef struct Consent Consent;
 typedef struct ConsentWaiter ConsentWaiter;
+typedef struct ModelImport ModelImport;
 
 typedef struct Want {                      /* what a call needs to be allowed */
         Capability capability;
@@ -67,7 +69,9 @@ struct Manager {
         Rules *rules;                      /* gate.c */
         Prompts *prompts;
         Quota *quota;                      /* charge.c */
-        char *ledger_folder;               /* NULL: there is none */
+        char *state_folder;                /* of what is kept; NULL: there is none */
+        char *configured_model;            /* models.c */
+        ModelImport *model_import;         /* the one under way */
         Link agents;                       /* agents.c */
         size_t n_agents;
         sd_bus_slot *agent_start;

@@ -40,7 +40,7 @@ static void prune(User *u) {
 }
 
 Ledger *record_ledger(User *u, int *ret_error) {
-        const char *folder = u->manager->ledger_folder;
+        const char *folder = u->manager->state_folder;
         uint64_t now = manager_now(u->manager);
         char path[4096];
         int r = -ENOENT;
@@ -50,10 +50,10 @@ Ledger *record_ledger(User *u, int *ret_error) {
                 return u->ledger;
         }
         u->ledger_tried_usec = now;
-        if (folder && (size_t) snprintf(path, sizeof path, "%s/%u.db", folder, (unsigned) u->uid) < sizeof path)
+        if (folder && (size_t) snprintf(path, sizeof path, "%s/ledger/%u.db", folder, (unsigned) u->uid) < sizeof path)
                 r = ledger_open(path, &u->ledger);
         if (r < 0 && r != u->ledger_error)
-                log_error("The ledger of user %u (%s/%u.db) cannot be opened: %s", (unsigned) u->uid, folder ?: "no state folder", (unsigned) u->uid, strerror(-r));
+                log_error("The ledger of user %u (%s/ledger/%u.db) cannot be opened: %s", (unsigned) u->uid, folder ?: "no state folder", (unsigned) u->uid, strerror(-r));
         u->ledger_error = r;
         if (u->ledger)
                 prune(u);

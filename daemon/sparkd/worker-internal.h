@@ -20,6 +20,7 @@ struct Worker {
 
         WorkerState state;
         uint64_t generation;
+        bool outdated;
         Child *child;
         WireConn *conn;
         sd_event_source *io, *tick, *restart, *idle;

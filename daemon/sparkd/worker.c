@@ -192,11 +192,18 @@ static int on_idle(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+void worker_outdated(Worker *w) {
+        w->outdated = true;
+        worker_unload(w, "Another model is to answer");
+}
+
 void worker_unload_idle(Worker *w) {
         worker_unload(w, "Nothing to do and memory is short");
 }
 
 void worker_touch(Worker *w) {
+        if (w->outdated)
+                worker_unload(w, "Another model is to answer");
         if (w->config->idle_usec == 0 || w->state != WORKER_READY)
                 return;
         if (w->events.busy(w->userdata))
@@ -334,6 +341,7 @@ int worker_start(Worker *w) {
                 return r;
         }
         w->generation++;
+        w->outdated = false;
         w->started_usec = worker_now(w);
         r = worker_run(w);
         if (r < 0) {
@@ -411,7 +419,7 @@ const char *worker_problem(const Worker *w, const char **ret_text) {
 
 void worker_info(const Worker *w, WorkerInfo *ret) {
         *ret = (WorkerInfo) {
-                .model = w->config->model,
+                .model = w->model && w->state == WORKER_READY ? w->model->name : w->config->model,
                 .sha256 = w->model ? w->model->sha256 : "",
                 .architecture = w->architecture ?: "",
                 .title = w->title ?: "",

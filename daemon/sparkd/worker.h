@@ -80,6 +80,8 @@ int worker_start(Worker *w);
 /* Work was given or taken back: (re)arms the idle timer. */
 void worker_touch(Worker *w);
 /* Memory is short: the model leaves it where there is nothing to do. */
+/* Another model than the one in memory is to answer, or none: the worker goes as soon as nothing runs or waits. */
+void worker_outdated(Worker *w);
 void worker_unload_idle(Worker *w);
 
 /* Requests; of a READY worker. -ENOTCONN otherwise; -ENOBUFS: its backlog is full. */
