@@ -214,7 +214,10 @@ void forward_attention(Lane *l, uint32_t layer, bool absorb, const float *post_n
         if (f->m->hp.qk_norm == QK_NORM_WHOLE)
                 norm_whole(l, layer);
         store(l, layer, l->p0, l->p1, mine.h0, mine.h1);
-        pool_barrier(f->pool, l->thread);
+        if (f->split == SPLIT_TOKENS)
+                deal_meet(l);
+        else
+                pool_barrier(f->pool, l->thread);
 
         if (layer + 1 == hp->n_layers)
                 lane_keep_wanted(l);

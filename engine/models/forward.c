@@ -90,20 +90,6 @@ static void carve_buffers(Forward *f, Carve *c) {
         }
 }
 
-/* With weights, of one row, in all layers. */
-static uint64_t products(const struct SparkModel *m) {
-        const Hparams *hp = &m->hp;
-        uint64_t n = 0;
-
-        for (uint32_t i = 0; i < hp->n_layers; i++) {
-                const ModelLayer *l = &m->layers[i];
-                const uint64_t n_ff = hp->layers[i].experts ? (uint64_t) hp->n_experts_used * hp->n_ff_expert + hp->n_ff_shared
-                                                            : hp->n_ff;
-                n += (uint64_t) hp->n_embd * (l->q.n_out + l->k.n_out + l->v.n_out + l->o.n_in + 3 * n_ff);
-        }
-        return n;
-}
-
 int forward_new(const struct SparkModel *m, KvType kv_type, unsigned n_threads, uint32_t rows_max, Forward **ret) {
         _cleanup_(forward_freep) Forward *f = calloc(1, sizeof *f);
         if (!f)
@@ -126,7 +112,7 @@ int forward_new(const struct SparkModel *m, KvType kv_type, unsigned n_threads, 
         f->act_max = m->kernels->activation_size((uint32_t) widest_input(hp));
         f->logits_stride = forward_logits_stride(m);
 
-        f->products = products(m);
+        f->products = deal_products(m);
 
         Carve c = {};
         carve_buffers(f, &c);
@@ -221,19 +207,6 @@ void lane_activate(Lane *l, float *gate, const float *up, size_t stride, uint32_
 
 /* ---- the step ---- */
 
-/* What a row takes: its products with weights, and those of attention with what it sees, which as floats take about
- * four times as long. */
-static uint64_t row_work(const Forward *f, const Row *row) {
-        const Hparams *hp = &f->m->hp;
-        uint64_t seen = 0;
-
-        for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++) {
-                const KvGroup *group = &f->m->kv_groups[g];
-                seen += (uint64_t) group->n_layers * (group->window > 0 ? MIN(row->pos, group->window) : row->pos);
-        }
-        return f->products + 4 * seen * hp->n_heads * (hp->head_dim_k + hp->head_dim_v);
-}
-
 static void embed(Lane *l) {
         const Forward *f = l->f;
         const Hparams *hp = &f->m->hp;
@@ -300,35 +273,25 @@ static void output(Lane *l, const float *post_norm) {
                         f->logits[j * f->logits_stride + i] *= m->hp.logit_scale;
 }
 
-/* Where a thread's own rows begin: equal counts, or, where tokens are split, equal work. Later rows see more. */
-static uint32_t own_begin(const Forward *f, unsigned thread, unsigned n_threads) {
-        if (f->split != SPLIT_TOKENS)
-                return share_begin(f->n_rows, 1, thread, n_threads);
-
-        uint64_t all = 0, before = 0;
-        for (uint32_t t = 0; t < f->n_rows; t++)
-                all += row_work(f, &f->rows[t]);
-        uint32_t begin = 0;
-        while (begin < f->n_rows && before * n_threads < all * thread)
-                before += row_work(f, &f->rows[begin++]);
-        return begin;
-}
-
 static void forward_job(void *userdata, unsigned thread, unsigned n_threads) {
         Forward *f = userdata;
         Lane *l = &f->lanes[thread];
         const struct SparkModel *m = f->m;
 
         l->n_threads = n_threads;
-        l->own0 = own_begin(f, thread, n_threads);
-        l->own1 = own_begin(f, thread + 1, n_threads);
-        l->t0 = f->split == SPLIT_FEW ? 0 : l->own0;
-        l->t1 = f->split == SPLIT_FEW ? f->n_rows : l->own1;
-        l->p0 = f->split == SPLIT_TOKENS ? l->own0 : 0;
-        l->p1 = f->split == SPLIT_TOKENS ? l->own1 : f->n_rows;
         l->x = f->split == SPLIT_FEW ? l->x_few : f->x;
-        l->base = f->split == SPLIT_TOKENS ? l->own0 : 0;
-        l->act = f->split == SPLIT_FEW ? l->act_few : f->act + l->base * f->act_max;
+        if (f->split == SPLIT_TOKENS)
+                deal_rows(l);
+        else {
+                l->own0 = share_begin(f->n_rows, 1, thread, n_threads);
+                l->own1 = share_end(f->n_rows, 1, thread, n_threads);
+                l->t0 = f->split == SPLIT_FEW ? 0 : l->own0;
+                l->t1 = f->split == SPLIT_FEW ? f->n_rows : l->own1;
+                l->p0 = 0;
+                l->p1 = f->n_rows;
+                l->base = 0;
+                l->act = f->split == SPLIT_FEW ? l->act_few : f->act;
+        }
 
         embed(l);
         rope_angles(l);

@@ -72,6 +72,11 @@ typedef struct Lane {
         uint8_t *act;                         /* activations of tokens from `base` on: the shared ones, or its own */
         uint32_t base;
 
+        /* deal.c, where tokens are split: what it was dealt and when; its pace as told at the last two meetings */
+        uint64_t work, dealt_ns;
+        double pace[2];
+        uint32_t n_told;
+
         /* its own memory */
         float *x_few;                         /* [FEW_ROWS][embd_stride] */
         uint8_t *act_few;
@@ -116,6 +121,12 @@ void lane_product(Lane *l, const Weight *w, const uint8_t *act, float *out, size
                   const float *bias);
 /* gate ← act(gate) · up on [row0, row1) of n rows. */
 void lane_activate(Lane *l, float *gate, const float *up, size_t stride, uint32_t n, uint32_t row0, uint32_t row1);
+
+/* deal.c. Sets a lane's tokens where tokens are split; deal_meet() meets the other threads and deals them out anew, of
+ * which every lane has the same view. */
+uint64_t deal_products(const struct SparkModel *m);
+void deal_rows(Lane *l);
+void deal_meet(Lane *l);
 
 /* In the last layer: leaves out rows that nobody wants logits of, where that spares work. */
 void lane_keep_wanted(Lane *l);
