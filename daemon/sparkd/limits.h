@@ -60,7 +60,8 @@
 #define IGNORED_KEY_BYTES_MAX 64u
 
 /* ---- turns ---- */
-#define TURNS_RUNNING_MAX 16u                   /* in one worker's batch */
+#define TURNS_RUNNING_MAX 16u                   /* in one worker's batch, as configured; as many of background work */
+#define TURNS_RUNNING_EXTRA 8u                  /* beside these: the first of an application that has none running */
 #define TURNS_QUEUED_PER_APP 64u
 #define TURNS_QUEUED_PER_USER 256u
 #define TURN_WAIT_USEC (180ull * 1000000)       /* in the queue, the model's loading included; then Timeout */

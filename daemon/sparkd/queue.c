@@ -18,14 +18,14 @@ void queue_lane_init(QueueLane *l) {
 }
 
 void queue_push(Queue *q, QueueLane *l, QueuePriority priority, Link *item) {
-        if (!l->held && list_empty(&l->priorities[priority].items))
+        if (list_empty(&l->priorities[priority].items))
                 list_append(q->lanes + priority, &l->priorities[priority].link);
         list_append(&l->priorities[priority].items, item);
         l->n_items++;
         q->n_items++;
 }
 
-static void queue_leave(Queue *q, QueueLane *l, Link *item) {
+void queue_remove(Queue *q, QueueLane *l, Link *item) {
         list_remove(item);
         l->n_items--;
         q->n_items--;
@@ -34,33 +34,52 @@ static void queue_leave(Queue *q, QueueLane *l, Link *item) {
                         list_remove(&l->priorities[p].link);
 }
 
-Link *queue_pop(Queue *q, QueueLane **ret_lane) {
-        for (size_t p = 0; p < QUEUE_PRIORITIES; p++) {
-                if (list_empty(q->lanes + p))
+static QueueLane *lane_of(Link *link, QueuePriority p) {
+        return (QueueLane *) ((char *) link - offsetof(QueueLane, priorities) - p * sizeof ((QueueLane *) NULL)->priorities[0]);
+}
+
+static QueueLane *next_lane(const Queue *q, QueuePriority p) {
+        QueueLane *best = NULL;
+
+        LIST_FOREACH(q->lanes + p, link) {
+                QueueLane *l = lane_of(link, p);
+                if (l->held || (p == QUEUE_BACKGROUND && l->background_held))
                         continue;
-                Link *first = q->lanes[p].next;
-                QueueLane *l = (QueueLane *) ((char *) first - offsetof(QueueLane, priorities) - p * sizeof l->priorities[0]);
+                if (!best || l->priorities[p].n_running < best->priorities[p].n_running)
+                        best = l;
+        }
+        return best;
+}
+
+static bool may_run(const Queue *q, const QueueLane *l, QueuePriority p, size_t parallel, size_t extra) {
+        const size_t n = q->n_running[QUEUE_INTERACTIVE];
+
+        if (p == QUEUE_BACKGROUND)
+                return n + q->n_running[p] < parallel;
+        return n < parallel || (n < parallel + extra && l->priorities[p].n_running == 0);
+}
+
+Link *queue_pop(Queue *q, size_t parallel, size_t extra) {
+        for (QueuePriority p = 0; p < QUEUE_PRIORITIES; p++) {
+                QueueLane *l = next_lane(q, p);
+                if (!l || !may_run(q, l, p, parallel, extra))
+                        continue;
                 Link *item = l->priorities[p].items.next;
-                list_append(q->lanes + p, first);
-                queue_leave(q, l, item);
-                if (ret_lane)
-                        *ret_lane = l;
+                list_append(q->lanes + p, &l->priorities[p].link);
+                queue_remove(q, l, item);
+                l->priorities[p].n_running++;
+                q->n_running[p]++;
                 return item;
         }
         return NULL;
 }
 
-void queue_hold(Queue *q, QueueLane *l, bool held) {
-        if (l->held == held)
-                return;
-        l->held = held;
-        for (size_t p = 0; p < QUEUE_PRIORITIES; p++)
-                if (held)
-                        list_remove(&l->priorities[p].link);
-                else if (!list_empty(&l->priorities[p].items))
-                        list_append(q->lanes + p, &l->priorities[p].link);
+void queue_ended(Queue *q, QueueLane *l, QueuePriority priority) {
+        l->priorities[priority].n_running--;
+        q->n_running[priority]--;
 }
 
-void queue_remove(Queue *q, QueueLane *l, Link *item) {
-        queue_leave(q, l, item);
+void queue_hold(QueueLane *l, bool held, bool background_held) {
+        l->held = held;
+        l->background_held = background_held;
 }

@@ -27,17 +27,25 @@ static Turn *turn_free(Turn *t) {
         return NULL;
 }
 
+/* What its next turns wait for, beside their turn. */
+static void app_hold(App *a) {
+        queue_hold(&a->lane, a->n_running >= charge_replies_max(a), false);
+}
+
 static void turn_runs(Turn *t) {
         App *a = t->session->app;
         a->user->n_running++;
-        queue_hold(&a->user->queue, &a->lane, ++a->n_running >= charge_replies_max(a));
+        a->n_running++;
+        app_hold(a);
 }
 
 /* The worker has done with it. */
 static void turn_stops(Turn *t) {
         App *a = t->session->app;
         a->user->n_running--;
-        queue_hold(&a->user->queue, &a->lane, --a->n_running >= charge_replies_max(a));
+        a->n_running--;
+        queue_ended(&a->user->queue, &a->lane, t->session->priority);
+        app_hold(a);
 }
 
 static void turn_left_asking(Turn *t) {
@@ -326,7 +334,7 @@ static void turn_wait(Turn *t) {
         Session *s = t->session;
 
         t->state = TURN_WAITING;
-        queue_hold(&s->user->queue, &s->app->lane, s->app->n_running >= charge_replies_max(s->app));
+        app_hold(s->app);
         queue_push(&s->user->queue, &s->app->lane, s->priority, &t->link);
         user_watch_waiting(s->user);
 }
@@ -519,10 +527,10 @@ static int turn_give(Turn *t) {
 }
 
 void turns_schedule(User *u) {
-        size_t max = MIN((size_t) u->manager->config.turns_running, charge_user_replies_max(u));
+        const size_t max = charge_user_replies_max(u);
 
         while (worker_state(u->worker) == WORKER_READY && u->n_running < max) {
-                Link *l = queue_pop(&u->queue, NULL);
+                Link *l = queue_pop(&u->queue, u->manager->config.turns_running, TURNS_RUNNING_EXTRA);
                 if (!l)
                         break;
                 Turn *t = LIST_OBJECT(l, Turn, link);
@@ -706,10 +714,8 @@ void turns_recheck(User *u) {
                 if (ruling.decision == DECISION_DENY || (ruling.decision == DECISION_ASK && t->state != TURN_ASKING))
                         turn_refuse(t, denied, &ruling);
         }
-        LIST_FOREACH(&u->apps, l) {
-                App *a = LIST_OBJECT(l, App, link);
-                queue_hold(&u->queue, &a->lane, a->n_running >= charge_replies_max(a));
-        }
+        LIST_FOREACH(&u->apps, l)
+                app_hold(LIST_OBJECT(l, App, link));
         turns_schedule(u);
 }
 
