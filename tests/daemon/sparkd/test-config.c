@@ -79,7 +79,7 @@ static void test_documented(void) {
                 n++;
         }
         fclose(f);
-        CHECK_INT(n, 14);
+        CHECK_INT(n, 15);
         CHECK_STR(c.model, defaults.model);
         CHECK_STR(c.kv_type, defaults.kv_type);
         CHECK_STR(c.kernels, defaults.kernels);
