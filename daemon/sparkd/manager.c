@@ -14,6 +14,7 @@
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/models.h"
 #include "daemon/sparkd/session.h"
+#include "daemon/sparkd/turn.h"
 
 /* Before the bus closes: everybody is told how what they wait for ends. */
 static int on_leave(sd_event_source *s, void *userdata) {
@@ -27,6 +28,12 @@ static void on_short_of_memory(void *userdata) {
         Manager *m = userdata;
         LIST_FOREACH(&m->users, l)
                 worker_unload_idle(LIST_OBJECT(l, User, link)->worker);
+}
+
+static void on_power(void *userdata) {
+        Manager *m = userdata;
+        LIST_FOREACH(&m->users, l)
+                turns_hold(LIST_OBJECT(l, User, link));
 }
 
 static bool has_workers(void *userdata) {
@@ -92,6 +99,9 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         r = pressure_new(event, m->config.pressure_file, &pressure_events, m, &m->pressure);
         if (r < 0)
                 log_notice("Nothing tells of memory pressure: an idle model leaves memory by its time alone");
+        r = power_new(event, user_mode ? NULL : bus, on_power, m, &m->power);
+        if (r < 0)
+                log_info("No system bus tells of a battery: %s", strerror(-r));
         r = prompts_new(&m->prompts);
         if (r >= 0)
                 r = quota_new(&m->quota);
@@ -127,6 +137,7 @@ Manager *manager_free(Manager *m) {
                 return NULL;
         sd_event_source_disable_unref(m->exit);
         pressure_free(m->pressure);
+        power_free(m->power);
         LIST_FOREACH(&m->clients, l)
                 client_free(LIST_OBJECT(l, Client, link));
         LIST_FOREACH(&m->users, l)

@@ -17,6 +17,7 @@
 #include "daemon/sparkd/limits.h"
 #include "daemon/sparkd/list.h"
 #include "daemon/sparkd/penalty.h"
+#include "daemon/sparkd/power.h"
 #include "daemon/sparkd/pressure.h"
 #include "daemon/sparkd/prewarm.h"
 #include "daemon/sparkd/queue.h"
@@ -61,6 +62,7 @@ struct Manager {
         DigestKey key;
         Penalties penalties;
         Pressure *pressure;                /* NULL: nobody tells of it */
+        Power *power;                      /* NULL: the same */
         Link users, clients;
         size_t n_users, n_clients, n_sessions;
         Session *buckets[SESSION_BUCKETS]; /* by the session's random id */

@@ -29,7 +29,8 @@ static Turn *turn_free(Turn *t) {
 
 /* What its next turns wait for, beside their turn. */
 static void app_hold(App *a) {
-        queue_hold(&a->lane, a->n_running >= charge_replies_max(a), false);
+        const Manager *m = a->user->manager;
+        queue_hold(&a->lane, a->n_running >= charge_replies_max(a), power_on_battery(m->power) && !rules_on_battery(m->rules, &a->identity));
 }
 
 static void turn_runs(Turn *t) {
@@ -644,6 +645,10 @@ void turns_lost(User *u) {
         }
 }
 
+static bool waits_for_mains(const App *a, QueuePriority p) {
+        return p == QUEUE_BACKGROUND && a->lane.background_held;
+}
+
 static void waiting_fail(User *u, uint64_t called_before, const char *error, const char *text) {
         LIST_FOREACH(&u->apps, a)
                 for (size_t p = 0; p < QUEUE_PRIORITIES; p++) {
@@ -651,7 +656,7 @@ static void waiting_fail(User *u, uint64_t called_before, const char *error, con
                         App *app = app_ref(LIST_OBJECT(a, App, link));
                         LIST_FOREACH(&app->lane.priorities[p].items, l) {
                                 Turn *t = LIST_OBJECT(l, Turn, link);
-                                if (t->called_usec < called_before)
+                                if (t->called_usec < called_before && (called_before == UINT64_MAX || !waits_for_mains(app, p)))
                                         turn_fail(t, error, text);
                         }
                         bool last = app->n_refs == 1;
@@ -714,6 +719,10 @@ void turns_recheck(User *u) {
                 if (ruling.decision == DECISION_DENY || (ruling.decision == DECISION_ASK && t->state != TURN_ASKING))
                         turn_refuse(t, denied, &ruling);
         }
+        turns_hold(u);
+}
+
+void turns_hold(User *u) {
         LIST_FOREACH(&u->apps, l)
                 app_hold(LIST_OBJECT(l, App, link));
         turns_schedule(u);

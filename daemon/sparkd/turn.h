@@ -68,6 +68,8 @@ void turns_recheck(User *u);
 void turns_forget_once(User *u, const char *app);          /* app NULL: of all */
 /* The next turn of any state that was not looked at in this round. NULL: there is none. */
 Turn *turns_next(User *u, uint64_t round);
+/* What turns wait for beside their turn has changed: quotas, or the battery. */
+void turns_hold(User *u);
 void turns_delta(User *u, uint64_t request, const char *text, size_t size);
 void turns_finished(User *u, const WorkerFinished *f);
 
