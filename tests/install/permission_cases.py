@@ -107,7 +107,7 @@ def cases(m, tools):
         finally:
             for agent in (other, same_user):
                 agent.terminate()
-            m("pkill -x answering-agen")        # as far as the kernel keeps names
+            m("pkill -x answering-agent")
             said = [agent.communicate()[0] for agent in (other, same_user)]
         check(said == ["", ""], said)
 
