@@ -26,14 +26,15 @@ static const unsigned heights[] = { 1, 2 };
 
 _Static_assert(KV_LANES == KV_PAGE_TOKENS, "keys and values share the loops");
 
-/* rows[r][i], i in [lo, hi), times 32 columns of numbers: added to sums[r][0 … 31] times its factor. */
+/* rows[r][i], i in [lo, hi), times 32 columns of numbers: added to sums[r][column … column + 31] times its factor. */
 typedef struct ProductArgs {
-        const float *const *rows;
+        float *const *rows;
         const uint8_t *numbers;       /* [i][32] */
         const uint8_t *scales;        /* KV_Q8. Keys: [i / 32][32]; values: [i] */
         const uint8_t *next;          /* what to fetch ahead, or NULL */
         uint32_t lo, hi;
         float *const *sums;
+        size_t column;
         const float *factors;         /* NULL: begin at zero */
 } ProductArgs;
 typedef void (*Product)(const ProductArgs *a);
@@ -58,7 +59,7 @@ static always_inline_ void product(const KvType type, const bool values, const u
 
         UNROLL for (unsigned r = 0; r < R; r++)
                 UNROLL for (unsigned v = 0; v < VECTORS; v++)
-                        sum[r][v] = a->factors ? vf_mul(vf_load(a->sums[r] + v * VF_LANES), vf_set1(a->factors[r])) : vf_set1(0);
+                        sum[r][v] = a->factors ? vf_mul(vf_load(a->sums[r] + a->column + v * VF_LANES), vf_set1(a->factors[r])) : vf_set1(0);
 
         for (uint32_t i = a->lo; i < a->hi; i++) {
                 const uint8_t *numbers = a->numbers + (size_t) i * line;
@@ -81,7 +82,7 @@ static always_inline_ void product(const KvType type, const bool values, const u
 
         UNROLL for (unsigned r = 0; r < R; r++)
                 UNROLL for (unsigned v = 0; v < VECTORS; v++)
-                        vf_store(a->sums[r] + v * VF_LANES, sum[r][v]);
+                        vf_store(a->sums[r] + a->column + v * VF_LANES, sum[r][v]);
 }
 
 #define DEFINE_PRODUCT(R, type, values)                                         \
@@ -149,8 +150,8 @@ static void convert_values(const Block *b, uint32_t lines, uint32_t lo, uint32_t
 typedef struct Tile {
         const AttendArgs *a;
         uint32_t t0, n_rows;
-        float *sums;                  /* [row][dim_v] */
-        float *weights;               /* [row][32] of the present page */
+        float **q, **weights, **sums; /* [row], of [head_dim_k]; of the present page's 32; of [dim_v] */
+        uint32_t *pos, *first;        /* [row]; the lowest position that it sees */
         float *max;                   /* [row] */
         float *total;                 /* [row][VF_LANES], to be summed at the end */
         float *converted;
@@ -167,10 +168,6 @@ static uint32_t first_seen(const AttendArgs *a, uint32_t pos) {
         return first;
 }
 
-static uint32_t row_pos(const Tile *tile, uint32_t row) {
-        return tile->a->pos0 + tile->t0 + row / tile->a->n_group;
-}
-
 static unsigned height_for(uint32_t n_rows) {
         unsigned h = sizeof heights / sizeof heights[0] - 1;
         while (heights[h] > n_rows)
@@ -179,21 +176,12 @@ static unsigned height_for(uint32_t n_rows) {
 }
 
 static void scores(const Tile *tile, const Block *b) {
-        const AttendArgs *a = tile->a;
-
         for (uint32_t row = 0; row < tile->n_rows;) {
                 unsigned h = height_for(tile->n_rows - row);
-                const float *q[TILE_ROWS_MAX];
-                float *to[TILE_ROWS_MAX];
 
-                for (unsigned r = 0; r < heights[h]; r++) {
-                        uint32_t t = tile->t0 + (row + r) / a->n_group, head = (row + r) % a->n_group;
-                        q[r] = a->q + t * a->q_stride + (size_t) head * a->head_dim_k;
-                        to[r] = tile->weights + (size_t) (row + r) * KV_PAGE_TOKENS;
-                }
                 products[b->type][0][h](&(ProductArgs) {
-                        .rows = q, .numbers = b->numbers, .scales = b->scales,
-                        .next = row == 0 ? b->next : NULL, .hi = a->head_dim_k, .sums = to,
+                        .rows = tile->q + row, .numbers = b->numbers, .scales = b->scales,
+                        .next = row == 0 ? b->next : NULL, .hi = tile->a->head_dim_k, .sums = tile->weights + row,
                 });
                 row += heights[h];
         }
@@ -204,7 +192,7 @@ static void scores(const Tile *tile, const Block *b) {
 static float softmax_page(const Tile *tile, uint32_t row, uint32_t lo, uint32_t hi) {
         const AttendArgs *a = tile->a;
         const float log2_e = 1.44269504088896341f;
-        float *s = tile->weights + (size_t) row * KV_PAGE_TOKENS, *total = tile->total + (size_t) row * VF_LANES;
+        float *s = tile->weights[row], *total = tile->total + (size_t) row * VF_LANES;
         float old = tile->max[row], max = old, correction = 1;
         vf x[VECTORS], largest = vf_set1(-INFINITY), sum = vf_set1(0);
 
@@ -243,35 +231,35 @@ static void weighted_sums(const Tile *tile, const Block *b, const float *factors
 
         for (uint32_t row = 0; row < tile->n_rows;) {
                 unsigned h = height_for(tile->n_rows - row);
-                const float *weights[TILE_ROWS_MAX];
-                float *sums[TILE_ROWS_MAX];
 
-                for (uint32_t c = 0; c < tile->dim_v / KV_LANES; c++) {
-                        for (unsigned r = 0; r < heights[h]; r++) {
-                                weights[r] = tile->weights + (size_t) (row + r) * KV_PAGE_TOKENS;
-                                sums[r] = tile->sums + (size_t) (row + r) * tile->dim_v + c * KV_LANES;
-                        }
+                for (uint32_t c = 0; c < tile->dim_v / KV_LANES; c++)
                         products[b->type][1][h](&(ProductArgs) {
-                                .rows = weights,
+                                .rows = tile->weights + row,
                                 .numbers = b->numbers + c * slice,
                                 .scales = b->scales + (size_t) c * KV_PAGE_TOKENS * sizeof(uint16_t),
                                 .next = row == 0 && b->next ? b->next + c * slice : NULL,
-                                .lo = lo, .hi = hi, .sums = sums, .factors = factors + row,
+                                .lo = lo, .hi = hi, .sums = tile->sums + row, .column = (size_t) c * KV_LANES,
+                                .factors = factors + row,
                         });
-                }
                 row += heights[h];
         }
 }
 
 static void attend_tile(const Tile *tile, float *factors) {
         const AttendArgs *a = tile->a;
-        uint32_t n_queries = tile->n_rows / a->n_group, last = row_pos(tile, tile->n_rows - 1);
-        uint32_t first = first_seen(a, row_pos(tile, 0)), last_page = last / KV_PAGE_TOKENS;
+        uint32_t n_queries = tile->n_rows / a->n_group;
 
-        for (uint32_t r = 0; r < tile->n_rows; r++)
+        for (uint32_t r = 0; r < tile->n_rows; r++) {
+                uint32_t t = tile->t0 + r / a->n_group;
+                tile->q[r] = (float *) a->q + t * a->q_stride + (size_t) (r % a->n_group) * a->head_dim_k;
+                tile->pos[r] = a->pos0 + t;
+                tile->first[r] = first_seen(a, tile->pos[r]);
                 tile->max[r] = -INFINITY;
+        }
         memset(tile->total, 0, (size_t) tile->n_rows * VF_LANES * sizeof(float));
-        memset(tile->sums, 0, (size_t) tile->n_rows * tile->dim_v * sizeof(float));
+        memset(tile->sums[0], 0, (size_t) tile->n_rows * tile->dim_v * sizeof(float));
+
+        uint32_t first = tile->first[0], last = tile->pos[tile->n_rows - 1], last_page = last / KV_PAGE_TOKENS;
 
         for (uint32_t page = first / KV_PAGE_TOKENS; page <= last_page; page++) {
                 uint32_t p0 = page * KV_PAGE_TOKENS;
@@ -285,13 +273,13 @@ static void attend_tile(const Tile *tile, float *factors) {
                 scores(tile, n_queries > 1 ? &floats : &k);
 
                 for (uint32_t r = 0; r < tile->n_rows; r++) {
-                        uint32_t pos = row_pos(tile, r), begin = MAX(first_seen(a, pos), p0) - p0;
+                        uint32_t pos = tile->pos[r], begin = MAX(tile->first[r], p0) - p0;
                         uint32_t end = pos < p0 ? 0 : MIN(pos - p0 + 1, KV_PAGE_TOKENS);
 
                         if (begin < end)
                                 factors[r] = softmax_page(tile, r, begin, end);
                         else {
-                                memset(tile->weights + (size_t) r * KV_PAGE_TOKENS, 0, KV_PAGE_TOKENS * sizeof(float));
+                                memset(tile->weights[r], 0, KV_PAGE_TOKENS * sizeof(float));
                                 factors[r] = 1;
                         }
                 }
@@ -302,7 +290,7 @@ static void attend_tile(const Tile *tile, float *factors) {
         }
 
         for (uint32_t r = 0; r < tile->n_rows; r++) {
-                const float *sums = tile->sums + (size_t) r * tile->dim_v;
+                const float *sums = tile->sums[r];
                 float *out = a->out + (tile->t0 + r / a->n_group) * a->out_stride + (size_t) (r % a->n_group) * a->head_dim_v;
                 vf inverse = vf_set1(1.0f / vf_sum(vf_load(tile->total + (size_t) r * VF_LANES)));
 
@@ -318,16 +306,23 @@ static void attend_tile(const Tile *tile, float *factors) {
 void LEVEL(attend)(const AttendArgs *a) {
         uint32_t queries = MAX(ATTEND_ROWS / a->n_group, 1u), rows = queries * a->n_group;
         uint32_t dim_v = SLICES(a->head_dim_v) * KV_LANES;
-        float *factors = a->scratch;
-        Tile tile = {
-                .a = a,
-                .dim_v = dim_v,
-                .max = factors + rows,
-                .total = factors + 2 * (size_t) rows,
-                .weights = factors + (2 + VF_LANES) * (size_t) rows,
-        };
-        tile.sums = tile.weights + (size_t) rows * KV_PAGE_TOKENS;
-        tile.converted = tile.sums + (size_t) rows * dim_v;
+        float *factors = a->scratch, *weights, *sums;
+        Tile tile = { .a = a, .dim_v = dim_v };
+
+        tile.max = factors + rows;
+        tile.total = tile.max + rows;
+        weights = tile.total + (size_t) rows * VF_LANES;
+        sums = weights + (size_t) rows * KV_PAGE_TOKENS;
+        tile.converted = sums + (size_t) rows * dim_v;
+        tile.pos = (uint32_t *) (tile.converted + (size_t) MAX(a->head_dim_k, dim_v) * KV_PAGE_TOKENS);
+        tile.first = tile.pos + rows;
+        tile.q = (float **) (tile.first + rows);
+        tile.weights = tile.q + rows;
+        tile.sums = tile.weights + rows;
+        for (uint32_t r = 0; r < rows; r++) {
+                tile.weights[r] = weights + (size_t) r * KV_PAGE_TOKENS;
+                tile.sums[r] = sums + (size_t) r * dim_v;
+        }
 
         for (uint32_t t = 0; t < a->n_queries; t += queries) {
                 tile.t0 = t;

@@ -45,6 +45,7 @@ size_t attend_scratch(uint32_t head_dim_k, uint32_t head_dim_v, uint32_t n_group
         size_t rows = ATTEND_ROWS + n_group;
 
         /* For each row of a tile: its sums, its weights for one page, its softmax' two numbers and up to 16 parts of the
-         * total. Then a page's keys, later its values, as floats. */
-        return (rows * (dim_v + KV_PAGE_TOKENS + 18) + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float);
+         * total. Then a page's keys, later its values, as floats. Then each row's two positions and three addresses. */
+        return (rows * (dim_v + KV_PAGE_TOKENS + 18) + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float)
+                + rows * (2 * sizeof(uint32_t) + 3 * sizeof(float *));
 }
