@@ -52,8 +52,8 @@ void spark_model_info(const SparkModel *m, SparkModelInfo *ret);
 const Gguf *spark_model_gguf(const SparkModel *m);
 const Tokenizer *spark_model_tokenizer(const SparkModel *m);
 
-/* Gives back the resident pages of weights that were repacked; they are read again where needed. Only for parts that
- * are untouched mappings of files: memory of any other kind would lose its contents. */
+/* Gives back the file's resident pages, but for weights that are read where they lie; they come again where needed.
+ * Only for parts that are untouched mappings of files: memory of any other kind would lose its contents. */
 void spark_model_release_file(SparkModel *m);
 
 /* Messages → ids by the file's own template; data bytes never become control tokens. -ENOTSUP: no template.

@@ -30,6 +30,9 @@ typedef struct Weight {
         uint8_t *packed;              /* NULL where packed_size() is 0: the kernels read the file's layout */
 } Weight;
 
+/* One row as floats [n_in], from the packed form where there is one. */
+void weight_row(const Weight *w, uint32_t row, float *ret);
+
 typedef struct Kernels {
         const char *name;             /* "scalar", "avx2", "avx512", "avx512-vnni", … */
         bool (*supported)(void);      /* by this CPU and kernel */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Owns the way from the file's blocks to layout.h's: a reader for each type that spreads 32 weights of a row into bytes,
- * and one writer. Four weights move at a time in a 32-bit word. */
+ * and one writer. Four weights move at a time in a 32-bit word. And the way back for a single row, which is an embedding:
+ * where a matrix is both, nothing of it need be resident twice. */
 
 #include <string.h>
 
@@ -259,6 +260,79 @@ void layout_pack(const Weight *w, uint32_t row0, uint32_t row1) {
                                 write_scales(l, header, block, row, &b);
                                 write_quants(l, block, row, b.q);
                         }
+                }
+        }
+}
+
+static float load_half(const uint8_t *p, unsigned i) {
+        return f16_to_f32(load16(p + 2 * i));
+}
+
+static float scale_of(Layout l, const uint8_t *header, const uint8_t *block, unsigned half, unsigned row) {
+        switch (l.scales) {
+        case SCALES_BF16:
+                return bf16_to_f32(load16(block + 2 * row));
+        case SCALES_32:
+                return load_half(header, row) * (float) block[row];
+        case SCALES_16:
+        case SCALES_16_MIN:
+                return load_half(header, row) * (float) (int8_t) block[16 * half + row];
+        default:
+                return load_half(block, row);
+        }
+}
+
+static float min_of(Layout l, const uint8_t *header, const uint8_t *block, unsigned half, unsigned row) {
+        switch (l.scales) {
+        case SCALES_F16_MIN:
+                return load_half(block + 32, row);
+        case SCALES_32:
+                return load_half(header + 32, row) * (float) block[16 + row];
+        case SCALES_16_MIN:
+                return load_half(header + 32, row) * (float) block[32 + 16 * half + row];
+        default:
+                return 0;
+        }
+}
+
+/* Column `c` of a block, as the kernels' unsigned number. */
+static unsigned quant_of(Layout l, const uint8_t *block, unsigned row, unsigned c) {
+        const uint8_t *high = block + layout_high(l), *quants = block + layout_quants(l);
+        const unsigned v = c / 4, at = 4 * row + c % 4;
+
+        if (l.bits == 8)
+                return quants[64 * v + at];
+        unsigned q = quants[64 * (v % 4) + at] >> (v < 4 ? 0 : 4) & 15;
+        if (l.table)
+                return (uint8_t) l.table[q];
+        if (l.bits == 5)
+                q |= (high[at] >> v & 1u) << 4;
+        if (l.bits == 6)
+                q |= (high[64 * (v / 4) + at] >> 2 * (v % 4) & 3u) << 4;
+        return q;
+}
+
+void weight_row(const Weight *w, uint32_t row, float *ret) {
+        Layout l;
+
+        if (!w->packed || !layout_of(w->type->id, &l)) {
+                w->type->dequantize(w->file + row * w->file_stride, ret, w->n_in);
+                return;
+        }
+        const uint8_t *block = w->packed + row / GROUP_ROWS * layout_group(l, w->n_in), *header = block;
+        const int zero = l.zero_shift == NO_ZERO ? 0 : 1 << l.zero_shift;
+
+        for (uint32_t k = 0; k < w->n_in / BLOCK_COLUMNS; k++, block += layout_block(l)) {
+                if (layout_header(l) > 0 && k % SUPER_BLOCKS == 0) {
+                        header = block;
+                        block += layout_header(l);
+                }
+                for (unsigned half = 0; half < 2; half++) {
+                        const float scale = scale_of(l, header, block, half, row % GROUP_ROWS);
+                        const float min = min_of(l, header, block, half, row % GROUP_ROWS);
+
+                        for (unsigned c = 16 * half; c < 16 * half + 16; c++)
+                                *ret++ = scale * (float) ((int) quant_of(l, block, row % GROUP_ROWS, c) - zero) + min;
                 }
         }
 }

@@ -210,12 +210,10 @@ void lane_activate(Lane *l, float *gate, const float *up, size_t stride, uint32_
 static void embed(Lane *l) {
         const Forward *f = l->f;
         const Hparams *hp = &f->m->hp;
-        const GgufTensor *e = f->m->token_embd;
-        const size_t row_bytes = hp->n_embd / e->type->block_size * e->type->block_bytes;
 
         for (uint32_t t = l->t0; t < l->t1; t++) {
                 float *x = l->x + t * f->embd_stride;
-                e->type->dequantize((const uint8_t *) e->data + f->rows[t].id * row_bytes, x, hp->n_embd);
+                weight_row(&f->m->token_embd, f->rows[t].id, x);
                 for (uint32_t i = 0; hp->embd_scale != 1.0f && i < hp->n_embd; i++)
                         x[i] *= hp->embd_scale;
         }

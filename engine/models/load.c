@@ -207,17 +207,18 @@ static int bind_embedding(Loader *l) {
         Hparams *hp = &m->hp;
         const size_t n_vocab = tokenizer_n_vocab(m->tokenizer);
 
-        m->token_embd = find(l, "token_embd.weight");
-        if (!m->token_embd)
+        const GgufTensor *embd = find(l, "token_embd.weight");
+        if (!embd)
                 return engine_fail(l->reterr, -EBADMSG, "tensor 'token_embd.weight' is missing");
-        if (n_vocab == 0 || n_vocab > MODEL_VOCAB_MAX || !has_shape(m->token_embd, hp->n_embd, n_vocab, 1))
-                return misshapen(l, m->token_embd, hp->n_embd, n_vocab, 1);
+        if (n_vocab == 0 || n_vocab > MODEL_VOCAB_MAX || !has_shape(embd, hp->n_embd, n_vocab, 1))
+                return misshapen(l, embd, hp->n_embd, n_vocab, 1);
         if (hp->n_vocab != 0 && hp->n_vocab != n_vocab)
                 return engine_fail(l->reterr, -EBADMSG, "key '%s.vocab_size' is %u, but the tokenizer has %zu tokens",
                                    m->architecture->name, hp->n_vocab, n_vocab);
         hp->n_vocab = (uint32_t) n_vocab;
 
-        set_weight(&m->output, m->token_embd, 0);
+        set_weight(&m->token_embd, embd, 0);
+        m->output = m->token_embd;
         int r = bind_weight(l, -1, "output", false, hp->n_embd, hp->n_vocab, &m->output);
         if (r < 0)
                 return r;

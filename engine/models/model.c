@@ -45,6 +45,8 @@ int spark_model_new(const GgufPart *parts, size_t n_parts, const char *kernels, 
         int r = gguf_new(parts, n_parts, &m->gguf, reterr);
         if (r < 0)
                 return r;
+        memcpy(m->parts, parts, n_parts * sizeof *parts);
+        m->n_parts = n_parts;
         r = architecture_read(m->gguf, &m->architecture, &m->hp, reterr);
         if (r < 0)
                 return r;

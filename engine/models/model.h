@@ -40,6 +40,8 @@ typedef struct KvGroup {
 } KvGroup;
 
 struct SparkModel {
+        GgufPart parts[GGUF_PARTS_MAX];
+        size_t n_parts;
         Gguf *gguf;
         const Architecture *architecture;
         Hparams hp;
@@ -49,8 +51,8 @@ struct SparkModel {
         EngineError chat_template_error;      /* why */
         char *name;
 
-        const GgufTensor *token_embd;         /* [n_vocab][n_embd], read row by row from the file */
-        Weight output;                        /* [n_vocab][n_embd]; the embedding's own where they are tied */
+        Weight token_embd;                    /* [n_vocab][n_embd], read row by row; packed only where it is the output, too */
+        Weight output;                        /* [n_vocab][n_embd] */
         const float *output_norm;             /* [n_embd] */
         float *rope_freqs[MODEL_ROPES_MAX];   /* [n_rot / 2]: radians a position */
         ModelLayer *layers;
@@ -60,6 +62,7 @@ struct SparkModel {
         float *vectors;                       /* norms and biases, copied to be aligned */
         uint8_t *packed;                      /* every weight's repacked form, in the order of execution */
         size_t packed_size;
+        bool unpacked;                        /* some weight is read as the file has it */
 };
 
 /* load.c: binds every tensor, refusing a missing, superfluous or misshapen one by name. */

@@ -54,7 +54,8 @@ static int assign(void *userdata, Weight *w) {
         if (size > 0) {
                 w->packed = p->next;
                 p->next += (size + KERNELS_ALIGN - 1) & ~(size_t) (KERNELS_ALIGN - 1);
-        }
+        } else
+                p->m->unpacked = true;
         return 0;
 }
 
@@ -82,7 +83,8 @@ int model_pack(struct SparkModel *m, Pool *pool, EngineError *reterr) {
         int r = model_each_weight(m, add_size, &p);
         if (r < 0)
                 return engine_fail(reterr, r, "the repacked weights would not fit in the address space");
-        if (p.size == 0)
+        m->unpacked = p.size == 0;
+        if (m->unpacked)
                 return 0;
 
         size_t size;
@@ -98,6 +100,8 @@ int model_pack(struct SparkModel *m, Pool *pool, EngineError *reterr) {
         p.next = m->packed;
         model_each_weight(m, assign, &p);
         pool_run(pool, pack_job, &p);
+        if (m->token_embd.file == m->output.file)
+                m->token_embd.packed = m->output.packed;
         return 0;
 }
 
@@ -107,15 +111,23 @@ void model_pack_done(struct SparkModel *m) {
         m->packed = NULL;
 }
 
-static int release(void *userdata, Weight *w) {
+static void release(const void *data, size_t size) {
         const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
-        const uintptr_t begin = ((uintptr_t) w->file + page - 1) & ~(page - 1);
-        const uintptr_t end = ((uintptr_t) w->file + w->file_stride * w->n_out) & ~(page - 1);
-        if (w->packed && begin < end)
+        const uintptr_t begin = ((uintptr_t) data + page - 1) & ~(page - 1);
+        const uintptr_t end = ((uintptr_t) data + size) & ~(page - 1);
+        if (begin < end)
                 madvise((void *) begin, end - begin, MADV_DONTNEED);
+}
+
+static int release_packed(void *userdata, Weight *w) {
+        if (w->packed)
+                release(w->file, w->file_stride * w->n_out);
         return 0;
 }
 
 void spark_model_release_file(SparkModel *m) {
-        model_each_weight(m, release, NULL);
+        if (m->unpacked)
+                model_each_weight(m, release_packed, NULL);
+        for (size_t i = 0; i < m->n_parts && !m->unpacked; i++)
+                release(m->parts[i].data, m->parts[i].size);
 }

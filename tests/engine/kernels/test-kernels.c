@@ -127,6 +127,30 @@ static void test_cuts(void) {
         check_all(check_cuts);
 }
 
+/* A row back from where it was packed is the row that the type defines. */
+static void check_row(const Kernels *k, const TypeCase *c, uint32_t n_in, uint32_t n_out) {
+        Weight w = random_weight(k, c, n_in, n_out);
+        float *want = buffer(n_in * sizeof(float)), *got = buffer(n_in * sizeof(float));
+
+        for (uint32_t r = 0; r < n_out; r++) {
+                w.type->dequantize(w.file + r * w.file_stride, want, n_in);
+                memset(got, 0xff, n_in * sizeof(float));
+                weight_row(&w, r, got);
+                float largest = 0;
+                for (uint32_t i = 0; i < n_in; i++)
+                        largest = fmaxf(largest, fabsf(want[i]));
+                for (uint32_t i = 0; i < n_in; i++)
+                        CHECK(fabsf(got[i] - want[i]) <= 1e-6f * largest);
+        }
+        weight_done(&w);
+        free(want);
+        free(got);
+}
+
+static void test_row(void) {
+        check_all(check_row);
+}
+
 typedef struct Vectors {
         float *x, *y, *got;
         uint32_t n;
@@ -239,6 +263,7 @@ TEST_MAIN(
         { "products, exact activations", test_matmul },
         { "products, rounded activations", test_matmul_rounded },
         { "products, however cut", test_cuts },
+        { "a row as floats", test_row },
         { "vectors", test_vectors },
         { "vectors, extreme", test_vectors_extreme },
 )
