@@ -2,7 +2,8 @@
 
 /* Owns `bench`: prefill of P tokens, on a context of D that the sequence holds already, to the first token chosen; and
  * decode of G tokens on each of N lines that share a context of D tokens, summed over the lines from the moment that
- * all of them speak. Every repetition starts from an empty cache; ids are a fixed sequence of ordinary tokens. */
+ * all of them speak. Every repetition starts from an empty cache, with room for the contexts of its lines and no more; ids
+ * are a fixed sequence of ordinary tokens. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,7 +74,7 @@ static int prefill(Bench *b, uint32_t repetition) {
         EngineError error = {};
         SparkUsage usage;
 
-        int r = lm_engine(&b->lm, &b->call->global, b->n_ctx, 0, &e);
+        int r = lm_engine(&b->lm, &b->call->global, b->n_ctx, b->n_parallel, &e);
         if (r < 0)
                 return r;
         if ((r = fill(b, repetition, b->n_depth + b->n_prompt, &ids)) < 0 ||
@@ -136,7 +137,7 @@ static int decode(Bench *b, uint32_t repetition) {
         _cleanup_(spark_engine_freep) SparkEngine *e = NULL;
         SparkSequence *lines[SPARK_ROWS_MAX] = {};
 
-        int r = lm_engine(&b->lm, &b->call->global, b->n_ctx, 0, &e);
+        int r = lm_engine(&b->lm, &b->call->global, b->n_ctx, b->n_parallel, &e);
         if (r < 0)
                 return r;
         r = decode_lines(b, e, lines, &b->decode[repetition]);

@@ -149,10 +149,10 @@ int lm_open(const char *model, const LmOptions *o, Lm *ret) {
         return 0;
 }
 
-int lm_engine(const Lm *lm, const LmOptions *o, uint32_t n_ctx, uint64_t kv_budget, SparkEngine **ret) {
+int lm_engine(const Lm *lm, const LmOptions *o, uint32_t n_ctx, uint32_t n_contexts, SparkEngine **ret) {
         EngineError e = {};
         int r = spark_engine_new(lm->model, lm->pool,
-                                 &(SparkEngineParams) { .kv_type = o->kv_type, .n_ctx = n_ctx, .kv_budget = kv_budget }, ret, &e);
+                                 &(SparkEngineParams) { .kv_type = o->kv_type, .n_ctx = n_ctx, .kv_contexts = n_contexts }, ret, &e);
         return r < 0 ? lm_print_error(r, "engine", &e) : 0;
 }
 

@@ -24,7 +24,7 @@ typedef struct Lm {                           /* an open model; lm_done() */
  * wrong and return a negative errno. */
 int lm_map(const char *model, Lm *ret);
 int lm_open(const char *model, const LmOptions *o, Lm *ret);
-int lm_engine(const Lm *lm, const LmOptions *o, uint32_t n_ctx, uint64_t kv_budget, SparkEngine **ret);
+int lm_engine(const Lm *lm, const LmOptions *o, uint32_t n_ctx, uint32_t n_contexts, SparkEngine **ret);
 void lm_done(Lm *lm);
 
 /* Whole files, or standard input for NULL. */

@@ -65,7 +65,8 @@ int spark_model_chat(const SparkModel *m, const ChatContext *c, TokenList *list,
 typedef struct SparkEngineParams {
         KvType kv_type;
         uint32_t n_ctx;                 /* per sequence; 0: what the model was trained for, at most 8,192 */
-        uint64_t kv_budget;             /* bytes of pages, all sequences; 0: n_ctx tokens × 4 */
+        uint64_t kv_budget;             /* bytes of pages, all sequences; 0: for kv_contexts times n_ctx tokens */
+        uint32_t kv_contexts;           /* 0: 4 */
         uint32_t chunk;                 /* prompt tokens a step; 0: SPARK_CHUNK */
 } SparkEngineParams;
 

@@ -53,12 +53,12 @@ int spark_engine_new(SparkModel *m, Pool *pool, const SparkEngineParams *p, Spar
         e->mixed_chunk = MIXED_CHUNK_FIRST;
         e->favour_chunk = FAVOUR_CHUNK_FIRST;
 
-        size_t all = 0;
-        for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++)
-                all += e->page_sizes[g] = forward_page_size(m, p->kv_type, g);
-        uint64_t budget = p->kv_budget;
-        if (budget == 0)
-                budget = (uint64_t) all * ((uint64_t) e->n_ctx / KV_PAGE_TOKENS + 1) * KV_CONTEXTS_DEFAULT;
+        uint64_t context = 0;
+        for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++) {
+                e->page_sizes[g] = forward_page_size(m, p->kv_type, g);
+                context += e->page_sizes[g] * kv_table_pages(&m->kv_groups[g], e->n_ctx, e->chunk);
+        }
+        const uint64_t budget = p->kv_budget > 0 ? p->kv_budget : context * (p->kv_contexts > 0 ? p->kv_contexts : KV_CONTEXTS_DEFAULT);
 
         e->events = calloc(EVENTS_MAX, sizeof *e->events);
         int r = e->events ? kv_cache_new(e->page_sizes, budget, &e->cache) : -ENOMEM;

@@ -12,6 +12,11 @@ void kv_table_init(KvTable *t, KvCache *cache, const KvGroup *groups, KvDomain d
         *t = (KvTable) { .cache = cache, .groups = groups, .domain = domain };
 }
 
+size_t kv_table_pages(const KvGroup *group, size_t n, size_t step) {
+        const size_t seen = group->window > 0 ? MIN(n, group->window + step) : n;
+        return seen / KV_PAGE_TOKENS + 2;
+}
+
 static void set_page(KvTable *t, unsigned group, size_t i, KvPage *p) {
         t->pages[group][i] = p;
         t->data[group][i] = p ? p->data : NULL;

@@ -18,6 +18,9 @@ typedef struct KvTable {
         KvDigest *digests;                    /* [n_slots], of the first n_held / KV_PAGE_TOKENS pages */
 } KvTable;
 
+/* The most pages of a group that a sequence of n positions holds, which reserves `step` of them at a time. */
+size_t kv_table_pages(const KvGroup *group, size_t n, size_t step);
+
 void kv_table_init(KvTable *t, KvCache *cache, const KvGroup *groups, KvDomain domain);
 void kv_table_done(KvTable *t);
 /* Gives every page back; the table can be used on. */
