@@ -28,6 +28,7 @@ typedef struct Weight {
         const uint8_t *file;          /* mapped rows; row stride file_stride bytes */
         size_t file_stride;
         uint8_t *packed;              /* NULL where packed_size() is 0: the kernels read the file's layout */
+        bool floats;                  /* its activations have floats: they must, where it is not packed */
 } Weight;
 
 /* One row as floats [n_in], from the packed form where there is one. */
@@ -41,12 +42,13 @@ typedef struct Kernels {
         size_t (*packed_size)(const Weight *w);
         void (*pack)(const Weight *w, uint32_t row0, uint32_t row1);
 
-        /* Activations: one float row [n_in] into the form that matmul() reads. size is a multiple of KERNELS_ALIGN. */
-        size_t (*activation_size)(uint32_t n_in);
-        void (*activation)(const float *x, uint32_t n_in, void *ret);
+        /* Activations: one float row [n_in] into the form that matmul() reads, with `floats` as the weights have it. size
+         * is a multiple of KERNELS_ALIGN. */
+        size_t (*activation_size)(uint32_t n_in, bool floats);
+        void (*activation)(const float *x, uint32_t n_in, bool floats, void *ret);
 
         /* out[t · out_stride + row] = Σ_i W[row][i] · x_t[i] for row in [row0, row1), t in [0, n_tokens).
-         * `act` holds n_tokens rows of activation_size(n_in) bytes, one after another. out is not accumulated into. */
+         * `act` holds n_tokens rows of activation_size() bytes, one after another. out is not accumulated into. */
         void (*matmul)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                        uint32_t row0, uint32_t row1);
 

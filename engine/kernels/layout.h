@@ -126,7 +126,7 @@ static inline __attribute__((always_inline)) size_t layout_group(Layout l, uint3
                 + (size_t) (n_in / BLOCK_COLUMNS / SUPER_BLOCKS) * layout_header(l);
 }
 
-/* Activations: blocks, then the floats themselves for weights that are floats, padded with zeros. */
+/* Activations: blocks, then, where weights are floats, the floats themselves, padded with zeros. */
 typedef struct ActivationBlock {
         int8_t q[BLOCK_COLUMNS];
         float d;
@@ -144,4 +144,4 @@ static inline uint32_t activation_blocks(uint32_t n_in) {
 /* pack.c, for the levels' tables. */
 size_t layout_packed_size(const Weight *w);
 void layout_pack(const Weight *w, uint32_t row0, uint32_t row1);
-size_t layout_activation_size(uint32_t n_in);
+size_t layout_activation_size(uint32_t n_in, bool floats);

@@ -145,7 +145,7 @@ void LEVEL(matmul_float)(const Weight *w, const void *act, uint32_t n_tokens, fl
         TileArgs a = {
                 .n_in = w->n_in,
                 .act = (const uint8_t *) act + activation_blocks(w->n_in) * sizeof(ActivationBlock),
-                .act_stride = layout_activation_size(w->n_in),
+                .act_stride = layout_activation_size(w->n_in, w->floats),
                 .out = out,
                 .out_stride = out_stride,
         };

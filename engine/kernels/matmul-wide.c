@@ -180,7 +180,7 @@ static const Widen wideners[] = { LAYOUT_TYPES(NAME_WIDEN) };
 void LEVEL(matmul_wide)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                         uint32_t row0, uint32_t row1) {
         _Alignas(64) WideBlock blocks[WIDE_BLOCKS];
-        const size_t act_size = layout_activation_size(w->n_in);
+        const size_t act_size = layout_activation_size(w->n_in, w->floats);
         const uint32_t n_blocks = w->n_in / BLOCK_COLUMNS, n_tiles = (n_tokens + TILE_TOKENS_MAX - 1) / TILE_TOKENS_MAX;
         Layout l = {};
 

@@ -120,7 +120,7 @@ static const Tile tiles[][sizeof widths / sizeof widths[0]] = { LAYOUT_TYPES(NAM
 /* All tokens over the rows of one chunk of weights, then the next chunk. */
 static void matmul_packed(const Weight *w, Layout l, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                           uint32_t row0, uint32_t row1) {
-        size_t group_size = layout_group(l, w->n_in), act_size = layout_activation_size(w->n_in);
+        size_t group_size = layout_group(l, w->n_in), act_size = layout_activation_size(w->n_in, w->floats);
         uint32_t chunk = (uint32_t) MAX(CHUNK_BYTES / group_size, (size_t) 1) * GROUP_ROWS;
 
         for (uint32_t begin = row0; begin < row1; begin += MIN(chunk, row1 - begin)) {

@@ -338,8 +338,8 @@ void weight_row(const Weight *w, uint32_t row, float *ret) {
 }
 
 /* An odd number of cache lines, so that the rows of a tile do not fall on the same few sets of the cache. */
-size_t layout_activation_size(uint32_t n_in) {
-        size_t floats = ((size_t) n_in * sizeof(float) + 63) / 64;
+size_t layout_activation_size(uint32_t n_in, bool floats) {
+        size_t lines = floats ? ((size_t) n_in * sizeof(float) + 63) / 64 : 0;
 
-        return (((size_t) activation_blocks(n_in) + floats) | 1) * 64;
+        return (((size_t) activation_blocks(n_in) + lines) | 1) * 64;
 }

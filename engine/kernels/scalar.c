@@ -21,11 +21,11 @@ static size_t packed_size(const Weight *w) {
 static void pack(const Weight *w, uint32_t row0, uint32_t row1) {
 }
 
-static size_t activation_size(uint32_t n_in) {
+static size_t activation_size(uint32_t n_in, bool with_floats) {
         return ((size_t) n_in * sizeof(float) + KERNELS_ALIGN - 1) / KERNELS_ALIGN * KERNELS_ALIGN;
 }
 
-static void activation(const float *x, uint32_t n_in, void *ret) {
+static void activation(const float *x, uint32_t n_in, bool with_floats, void *ret) {
         memcpy(ret, x, (size_t) n_in * sizeof(float));
 }
 
@@ -45,7 +45,7 @@ static float dot(const float *a, const float *b, size_t n) {
 static void matmul(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                    uint32_t row0, uint32_t row1) {
         float values[DEQUANTIZE_MAX];
-        size_t act_size = activation_size(w->n_in);
+        size_t act_size = activation_size(w->n_in, true);
 
         for (uint32_t row = row0; row < row1; row++) {
                 const uint8_t *blocks = w->file + row * w->file_stride;

@@ -36,7 +36,7 @@ static void quantize(const vf x[VECTORS], ActivationBlock *ret) {
         }
 }
 
-static void activation(const float *x, uint32_t n_in, void *ret) {
+static void activation(const float *x, uint32_t n_in, bool with_floats, void *ret) {
         ActivationBlock *blocks = ret;
         float *floats = (float *) (void *) (blocks + activation_blocks(n_in));
 
@@ -45,7 +45,7 @@ static void activation(const float *x, uint32_t n_in, void *ret) {
                 UNROLL for (unsigned i = 0; i < VECTORS; i++) {
                         uint32_t at = k * BLOCK_COLUMNS + i * VF_LANES;
                         v[i] = at + VF_LANES <= n_in ? vf_load(x + at) : at < n_in ? vf_load_n(x + at, n_in - at) : vf_set1(0);
-                        if (at < n_in)
+                        if (with_floats && at < n_in)
                                 vf_store(floats + at, v[i]);
                 }
                 quantize(v, &blocks[k]);

@@ -50,7 +50,7 @@ static size_t lay_out(struct Routed *r, const Forward *f, uint8_t *base) {
         routed.token = piece(&l, n_pairs * sizeof(uint32_t));
         routed.input = piece(&l, n_pairs * sizeof(float));
         routed.first = piece(&l, (hp->n_experts + 1) * sizeof(uint32_t));
-        routed.gathered = piece(&l, f->rows_max * f->m->kernels->activation_size(hp->n_embd));
+        routed.gathered = piece(&l, f->rows_max * f->m->kernels->activation_size(hp->n_embd, f->m->unpacked));
         if (r)
                 *r = routed;
         return l.size;
@@ -107,8 +107,9 @@ static void route(Lane *l, const ModelExperts *e, const uint8_t *act) {
         memset(r->first, 0, (hp->n_experts + 1) * sizeof *r->first);
         if (n == 0)
                 return;
-        l->f->m->kernels->matmul(&e->router, act + (l->p0 - l->base) * l->f->m->kernels->activation_size(hp->n_embd), n,
-                                 r->scores, r->scores_stride, 0, hp->n_experts);
+        const Kernels *kernels = l->f->m->kernels;
+        kernels->matmul(&e->router, act + (l->p0 - l->base) * kernels->activation_size(hp->n_embd, e->router.floats), n,
+                        r->scores, r->scores_stride, 0, hp->n_experts);
         for (uint32_t t = 0; t < n; t++) {
                 choose(l->f->m, r->scores + t * r->scores_stride, r->chosen + t * n_used, r->weights + t * n_used);
                 for (uint32_t k = 0; k < n_used; k++)
@@ -135,7 +136,7 @@ static void route(Lane *l, const ModelExperts *e, const uint8_t *act) {
 /* Activations of an expert's tokens, one after another. */
 static const uint8_t *gather(Lane *l, const uint8_t *act, uint32_t pair0, uint32_t pair1) {
         const struct Routed *r = l->routed;
-        const size_t size = l->f->m->kernels->activation_size(l->f->m->hp.n_embd);
+        const size_t size = l->f->m->kernels->activation_size(l->f->m->hp.n_embd, l->f->m->unpacked);
         const uint8_t *from = act + (l->p0 - l->base) * size;
 
         if (pair1 - pair0 == 1)
@@ -179,7 +180,7 @@ static void contract(Lane *l, const ModelExperts *e, const uint8_t *shared, size
         const Kernels *k = f->m->kernels;
         const Hparams *hp = &f->m->hp;
         const struct Routed *r = l->routed;
-        const size_t act_size = k->activation_size(hp->n_ff_expert);
+        const size_t act_size = k->activation_size(hp->n_ff_expert, f->m->unpacked);
         const uint32_t row0 = lane_begin(l, hp->n_embd), row1 = lane_end(l, hp->n_embd);
 
         if (row0 >= row1)
@@ -229,9 +230,10 @@ void forward_experts(Lane *l, uint32_t layer) {
         const uint32_t n_pairs = (l->p1 - l->p0) * hp->n_experts_used;
         const uint32_t pair0 = split ? 0 : share_begin(n_pairs, 1, l->thread, l->n_threads);
         const uint32_t pair1 = split ? n_pairs : share_end(n_pairs, 1, l->thread, l->n_threads);
-        const size_t act_size = k->activation_size(hp->n_ff_expert);
+        const size_t act_size = k->activation_size(hp->n_ff_expert, f->m->unpacked);
         for (uint32_t p = pair0; p < pair1; p++)
-                k->activation(f->pair_gate + (base + p) * f->pair_ff_stride, hp->n_ff_expert, f->act_pairs + (base + p) * act_size);
+                k->activation(f->pair_gate + (base + p) * f->pair_ff_stride, hp->n_ff_expert, f->m->unpacked,
+                              f->act_pairs + (base + p) * act_size);
         const uint8_t *shared_act = shared ? lane_activation(l, f->gate, f->ff_stride, hp->n_ff_shared) : NULL;
         lane_meet(l);
 

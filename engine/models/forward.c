@@ -109,7 +109,7 @@ int forward_new(const struct SparkModel *m, KvType kv_type, unsigned n_threads, 
         f->ff_stride = padded(MAX(hp->n_ff, hp->n_ff_shared));
         f->pair_ff_stride = padded(hp->n_ff_expert);
         f->rope_stride = padded(hp->n_rot / 2);
-        f->act_max = m->kernels->activation_size((uint32_t) widest_input(hp));
+        f->act_max = m->kernels->activation_size((uint32_t) widest_input(hp), m->unpacked);
         f->logits_stride = forward_logits_stride(m);
 
         f->products = deal_products(m);
@@ -163,13 +163,13 @@ const uint8_t *lane_input(Lane *l, bool absorb, const float *post_norm, const fl
         const Forward *f = l->f;
         const Kernels *k = f->m->kernels;
         const uint32_t n = f->m->hp.n_embd;
-        const size_t act_size = k->activation_size(n);
+        const size_t act_size = k->activation_size(n, f->m->unpacked);
 
         for (uint32_t t = l->t0; t < l->t1; t++) {
                 if (absorb)
                         absorb_row(l, t, post_norm);
                 k->rms_norm(l->x + t * f->embd_stride, norm, n, f->m->hp.norm_eps, l->row);
-                k->activation(l->row, n, l->act + (t - l->base) * act_size);
+                k->activation(l->row, n, f->m->unpacked, l->act + (t - l->base) * act_size);
         }
         if (f->split == SPLIT_ROWS)
                 lane_meet(l);
@@ -177,12 +177,13 @@ const uint8_t *lane_input(Lane *l, bool absorb, const float *post_norm, const fl
 }
 
 const uint8_t *lane_activation(Lane *l, const float *src, size_t stride, uint32_t n) {
-        const Kernels *k = l->f->m->kernels;
-        const size_t act_size = k->activation_size(n);
+        const Forward *f = l->f;
+        const Kernels *k = f->m->kernels;
+        const size_t act_size = k->activation_size(n, f->m->unpacked);
 
         for (uint32_t t = l->t0; t < l->t1; t++)
-                k->activation(src + t * stride, n, l->act + (t - l->base) * act_size);
-        if (l->f->split == SPLIT_ROWS)
+                k->activation(src + t * stride, n, f->m->unpacked, l->act + (t - l->base) * act_size);
+        if (f->split == SPLIT_ROWS)
                 lane_meet(l);
         return l->act;
 }
@@ -192,7 +193,7 @@ void lane_product(Lane *l, const Weight *w, const uint8_t *act, float *out, size
         const Kernels *k = l->f->m->kernels;
         if (row0 >= row1 || l->p0 >= l->p1)
                 return;
-        k->matmul(w, act + (l->p0 - l->base) * k->activation_size(w->n_in), l->p1 - l->p0, out + l->p0 * stride, stride, row0, row1);
+        k->matmul(w, act + (l->p0 - l->base) * k->activation_size(w->n_in, w->floats), l->p1 - l->p0, out + l->p0 * stride, stride, row0, row1);
         for (uint32_t t = l->p0; bias && t < l->p1; t++)
                 k->add(out + t * stride + row0, bias + row0, row1 - row0);
 }
@@ -248,7 +249,7 @@ static void output(Lane *l, const float *post_norm) {
         const struct SparkModel *m = f->m;
         const Kernels *k = m->kernels;
         const uint32_t n = m->hp.n_embd;
-        const size_t act_size = k->activation_size(n);
+        const size_t act_size = k->activation_size(n, f->m->unpacked);
         uint8_t *act = f->split == SPLIT_FEW ? l->act_few : f->act_out;
 
         for (uint32_t t = l->t0; t < l->t1; t++) {
@@ -256,7 +257,7 @@ static void output(Lane *l, const float *post_norm) {
                         continue;
                 absorb_row(l, t, post_norm);
                 k->rms_norm(l->x + t * f->embd_stride, m->output_norm, n, m->hp.norm_eps, l->row);
-                k->activation(l->row, n, act + (size_t) f->rows[t].logits * act_size);
+                k->activation(l->row, n, m->unpacked, act + (size_t) f->rows[t].logits * act_size);
         }
         if (f->split != SPLIT_FEW)
                 pool_barrier(f->pool, l->thread);

@@ -62,7 +62,7 @@ struct SparkModel {
         float *vectors;                       /* norms and biases, copied to be aligned */
         uint8_t *packed;                      /* every weight's repacked form, in the order of execution */
         size_t packed_size;
-        bool unpacked;                        /* some weight is read as the file has it */
+        bool unpacked;                        /* some weight is read as the file has it: activations have floats, too */
 };
 
 /* load.c: binds every tensor, refusing a missing, superfluous or misshapen one by name. */

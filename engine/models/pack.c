@@ -59,6 +59,12 @@ static int assign(void *userdata, Weight *w) {
         return 0;
 }
 
+static int set_floats(void *userdata, Weight *w) {
+        const struct SparkModel *m = userdata;
+        w->floats = m->unpacked;
+        return 0;
+}
+
 static int pack_share(void *userdata, Weight *w) {
         Packing *p = userdata;
         if (!w->packed)
@@ -83,9 +89,10 @@ int model_pack(struct SparkModel *m, Pool *pool, EngineError *reterr) {
         int r = model_each_weight(m, add_size, &p);
         if (r < 0)
                 return engine_fail(reterr, r, "the repacked weights would not fit in the address space");
-        m->unpacked = p.size == 0;
-        if (m->unpacked)
-                return 0;
+        if (p.size == 0) {
+                m->unpacked = true;
+                return model_each_weight(m, set_floats, m);
+        }
 
         size_t size;
         if (!checked_align(p.size, HUGE_PAGE, &size))
@@ -99,6 +106,7 @@ int model_pack(struct SparkModel *m, Pool *pool, EngineError *reterr) {
 
         p.next = m->packed;
         model_each_weight(m, assign, &p);
+        model_each_weight(m, set_floats, m);
         pool_run(pool, pack_job, &p);
         if (m->token_embd.file == m->output.file)
                 m->token_embd.packed = m->output.packed;

@@ -99,7 +99,7 @@ static void matmul_job(void *userdata, unsigned thread, unsigned n_threads) {
                 if (i + 1 == b->n_weights && !b->head)
                         break;
                 for (uint32_t t = thread; t < b->n_tokens; t += n_threads)
-                        b->k->activation(b->x + (size_t) t * w->n_in, w->n_in, b->act + t * b->k->activation_size(w->n_in));
+                        b->k->activation(b->x + (size_t) t * w->n_in, w->n_in, w->floats, b->act + t * b->k->activation_size(w->n_in, w->floats));
                 pool_barrier(b->pool, thread);
                 b->k->matmul(w, b->act, b->n_tokens, b->out, w->n_out, begin, end);
                 pool_barrier(b->pool, thread);
@@ -133,7 +133,7 @@ static void activation_job(void *userdata, unsigned thread, unsigned n_threads) 
         for (size_t i = 0; i + 1 < b->n_weights; i++) {
                 const Weight *w = &b->weights[i];
                 for (uint32_t t = thread; t < b->n_tokens; t += n_threads)
-                        b->k->activation(b->x + (size_t) t * w->n_in, w->n_in, b->act + t * b->k->activation_size(w->n_in));
+                        b->k->activation(b->x + (size_t) t * w->n_in, w->n_in, w->floats, b->act + t * b->k->activation_size(w->n_in, w->floats));
         }
 }
 
@@ -165,7 +165,7 @@ static void run_model(Bench *b, unsigned rounds, const char *only) {
 
         b->x = random_floats(512 * 4096);
         b->out = buffer((size_t) 16 * 262144 * sizeof(float));
-        b->act = buffer(128 * b->k->activation_size(4096));
+        b->act = buffer(128 * b->k->activation_size(4096, true));
         b->n_weights = 0;
         b->products = 0;
         b->bytes = 0;

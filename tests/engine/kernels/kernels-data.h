@@ -76,7 +76,8 @@ static inline Weight random_weight(const Kernels *k, const TypeCase *c, uint32_t
                 }
         }
         w.file = file;
-        if (k->packed_size(&w) > 0) {
+        w.floats = k->packed_size(&w) == 0;
+        if (!w.floats) {
                 w.packed = buffer(k->packed_size(&w));
                 k->pack(&w, 0, n_out);
         }

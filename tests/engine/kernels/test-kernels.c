@@ -14,10 +14,11 @@ static const struct { uint32_t n_in, n_out; } odd_shapes[] = { { 1, 1 }, { 80, 7
 #define TOKENS 27u                    /* every tile width, and remainders */
 #define MATMUL_BOUND 1e-5             /* of max |w| · Σ |x|: what float sums may lose */
 
-static void *activations(const Kernels *k, const float *x, uint32_t n_in, uint32_t n_tokens) {
-        uint8_t *act = buffer(n_tokens * k->activation_size(n_in));
+static void *activations(const Kernels *k, const float *x, const Weight *w, uint32_t n_tokens) {
+        const size_t size = k->activation_size(w->n_in, w->floats);
+        uint8_t *act = buffer(n_tokens * size);
         for (uint32_t t = 0; t < n_tokens; t++)
-                k->activation(x + (size_t) t * n_in, n_in, act + t * k->activation_size(n_in));
+                k->activation(x + (size_t) t * w->n_in, w->n_in, w->floats, act + t * size);
         return act;
 }
 
@@ -33,7 +34,7 @@ static void check_matmul(const Kernels *k, const TypeCase *c, uint32_t n_in, uin
                         x[i] = i % n_in % 32 == 0 ? -127.0f * 0.25f : roundf(x[i] * 127.0f) * 0.25f;
                 else
                         x[i] *= 10;
-        void *act = activations(k, x, n_in, TOKENS);
+        void *act = activations(k, x, &w, TOKENS);
         memset(out, 0xff, TOKENS * n_out * sizeof(float));
         k->matmul(&w, act, TOKENS, out, n_out, 0, n_out);
 
@@ -98,9 +99,9 @@ static void test_matmul_rounded(void) {
 static void check_cuts(const Kernels *k, const TypeCase *c, uint32_t n_in, uint32_t n_out) {
         Weight w = random_weight(k, c, n_in, n_out);
         float *x = random_floats((size_t) TOKENS * n_in);
-        size_t size = TOKENS * n_out * sizeof(float), act_size = k->activation_size(n_in);
+        size_t size = TOKENS * n_out * sizeof(float), act_size = k->activation_size(n_in, w.floats);
         float *all = buffer(size), *cut = buffer(size);
-        uint8_t *act = activations(k, x, n_in, TOKENS);
+        uint8_t *act = activations(k, x, &w, TOKENS);
 
         CHECK_INT(act_size % KERNELS_ALIGN, 0);
         k->matmul(&w, act, TOKENS, all, n_out, 0, n_out);
