@@ -106,9 +106,16 @@ static void turn_settle_transcript(Turn *t, const TurnEnd *end) {
                 session_truncate(s, t->n_before);
 }
 
+/* What was refused as too long or as no conversation was counted, and not computed. */
+static bool was_computed(const WorkerFinished *f) {
+        return f->reason != WIRE_FINISH_CONTEXT_FULL && f->reason != WIRE_FINISH_INVALID;
+}
+
 /* Where the worker has not said what it cost: what was guessed, had it begun. */
 static void turn_settle_charge(Turn *t, const WorkerFinished *f) {
-        uint64_t cost = f ? (uint64_t) f->n_prompt + f->n_generated : t->given_usec > 0 ? MAX(t->charged, t->n_tokens) : 0;
+        uint64_t cost = t->given_usec > 0 ? MAX(t->charged, t->n_tokens) : 0;
+        if (f)
+                cost = was_computed(f) ? (uint64_t) f->n_prompt + f->n_generated : 0;
         charge_correct(t->session->app, t->charged, cost);
 }
 
@@ -120,7 +127,7 @@ static void turn_record(const Turn *t, const TurnEnd *end) {
                 .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
                 .capability = CAPABILITY_GENERATE, .tool = "", .decision = DECISION_ALLOW, .reason = t->reason,
                 .outcome = dot ? dot + 1 : end->reason,
-                .n_prompt = end->finished ? end->finished->n_prompt : 0, .n_generated = end->finished ? end->finished->n_generated : t->n_tokens,
+                .n_prompt = end->finished && was_computed(end->finished) ? end->finished->n_prompt : 0, .n_generated = end->finished ? end->finished->n_generated : t->n_tokens,
                 .duration_us = manager_now(t->session->user->manager) - t->called_usec,
         });
 }

@@ -15,6 +15,13 @@
 #define REPLIES_MAX 4096u
 #define PATH_SIZE 128u
 
+/* What bad behaviour may add to sparkd's memory. AddressSanitizer keeps what was freed for a while. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MEMORY_SLACK ((size_t) 512 << 20)
+#else
+#define MEMORY_SLACK ((size_t) 64 << 20)
+#endif
+
 typedef struct Reply {                     /* of one turn, as its signals told it */
         char path[PATH_SIZE];
         uint64_t turn;

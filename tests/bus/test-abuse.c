@@ -218,7 +218,7 @@ static void test_abandoned_requests(void) {
 static void test_comes_back(void) {
         size_t now = process_memory(daemon_pid());
         printf("# sparkd: %zu kB before, %zu kB after\n", memory_before >> 10, now >> 10);
-        CHECK(now < memory_before + (64u << 20));
+        CHECK(now < memory_before + MEMORY_SLACK);
         char path[PATH_SIZE];
         session_open(&client, 4, path);
         client_finish(&client, path, session_respond(&client, path, "Hello"));

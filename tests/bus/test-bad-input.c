@@ -10,13 +10,6 @@
 
 #define ERROR(name) "org.spark.Assistant.Error." name
 
-/* What bad behaviour may add to sparkd's memory. AddressSanitizer keeps what was freed for a while. */
-#if defined(__SANITIZE_ADDRESS__)
-#define MEMORY_SLACK ((size_t) 512 << 20)
-#else
-#define MEMORY_SLACK ((size_t) 64 << 20)
-#endif
-
 static TestClient client;
 static size_t memory_before;
 

@@ -76,7 +76,24 @@ static void test_requests(void) {
         CHECK(ask(&error, 1) >= 0);
 }
 
-/* What was guessed too high is given back. */
+/* What never came to be computed is given back: each of these is guessed at 256 tokens and more. */
+static void test_given_back(void) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        TestAgent agent;
+        char path[PATH_SIZE];
+        agent_init(&agent);
+        rules("[App *]\nAsk=generate\nTokensPerDay=25K\n[User *]\nTokensPerDay=26K\n");
+        for (int i = 0; i < 200; i++) {
+                session_open(&client, 1u << 20, path);
+                if (session_try(&client, path, "Hello", &error) < 0)
+                        printf("# %d: %s\n", i, error.message);
+                CHECK(!error.name);
+                CHECK(call_session(&client, path, "Close", NULL, NULL, "a{sv}", 0) >= 0);
+        }
+        agent_done(&agent);
+}
+
+/* What was guessed too high is put right. */
 static void test_corrected(void) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         rules(ALLOW "TokensPerDay=1000K\n");
@@ -85,7 +102,8 @@ static void test_corrected(void) {
         static Listed l;
         ledger_of(&client, self, &l);
         CHECK(l.n > 20);
-        check_error(call_root(&client, "Ask", &error, NULL, "sa{sv}", long_prompt(100000, 1), 0), &error, ERROR("ContextFull"), "requested");
+        _cleanup_free_ char *prompt = long_prompt(100000, 1);
+        check_error(call_root(&client, "Ask", &error, NULL, "sa{sv}", prompt, 0), &error, ERROR("ContextFull"), "requested");
 }
 
 static void test_sessions(void) {
@@ -137,5 +155,6 @@ static void test_concurrent(void) {
 }
 
 TEST_MAIN({ "a restart forgives nothing", test_ledger_is_remembered }, { "requests a minute", test_requests },
-          { "a guess is corrected", test_corrected }, { "sessions", test_sessions }, { "context", test_context },
+          { "a guess is corrected", test_corrected },
+          { "what was not computed is given back", test_given_back }, { "sessions", test_sessions }, { "context", test_context },
           { "replies at a time, turns that wait", test_concurrent })

@@ -18,7 +18,8 @@ typedef struct App {
         FILE *to, *from;
 } App;
 
-static App apps[2];
+#define N_APPS 5u                       /* the first two, and more where a crowd is wanted */
+static App apps[N_APPS];
 static TestClient client;
 
 /* ---- as one of the applications ---- */
@@ -98,9 +99,12 @@ static void app_start(App *a, const char *name) {
         CHECK(a->to && a->from);
 }
 
-static void check_answer(App *a, const char *question, const char *name, const char *wanted) {
-        char line[256] = "";
+static void put(App *a, const char *question, const char *name) {
         CHECK(fprintf(a->to, "%s %s\n", question, name) > 0 && fflush(a->to) == 0);
+}
+
+static void check_line(App *a, const char *question, const char *name, const char *wanted) {
+        char line[256] = "";
         CHECK(fgets(line, sizeof line, a->from));
         line[strcspn(line, "\n")] = '\0';
         if (strcmp(line, wanted) != 0)
@@ -108,10 +112,16 @@ static void check_answer(App *a, const char *question, const char *name, const c
         CHECK_STR(line, wanted);
 }
 
+static void check_answer(App *a, const char *question, const char *name, const char *wanted) {
+        put(a, question, name);
+        check_line(a, question, name, wanted);
+}
+
 static void test_start(void) {
         client_init(&client);
-        app_start(&apps[0], "editor");
-        app_start(&apps[1], "game");
+        static const char *const names[N_APPS] = { "editor", "game", "player", "reader", "writer" };
+        for (size_t i = 0; i < N_APPS; i++)
+                app_start(&apps[i], names[i]);
 }
 
 static const char *capability_name(Capability c) {
@@ -119,7 +129,7 @@ static const char *capability_name(Capability c) {
 }
 
 static void test_every_capability(void) {
-        char rules[2048];
+        char rules[4096];
         for (unsigned c = 0; c < CAPABILITY_MAX_; c++)
                 for (int allowed = 0; allowed < 2; allowed++) {
                         const char *name = capability_name((Capability) c);
@@ -153,8 +163,28 @@ static void test_answers_are_an_apps_own(void) {
         CHECK(listed(&l, apps[0].path, "generate") && listed(&l, apps[1].path, "generate"));
 }
 
+/* However many applications want something, the user sees three questions at a time. */
+static void test_a_crowd(void) {
+        TestAgent agent;
+        rules_write("[App *]\nAsk=camera\n");
+        rules_reload(&client);
+        agent_init(&agent);
+        for (size_t i = 0; i < N_APPS; i++)
+                put(&apps[i], "request", "camera");
+        for (int i = 0; i < 200; i++)
+                agent_process(&agent, 2000);
+        CHECK_INT(agent.n_asked, 3);
+        agent_answer(&agent, "deny");
+        for (int i = 0; i < 200; i++)
+                agent_process(&agent, 2000);
+        CHECK_INT(agent.n_asked, 4);
+        agent_done(&agent);                     /* nobody is left to ask the others */
+        for (size_t i = 0; i < N_APPS; i++)
+                check_line(&apps[i], "request", "camera", "deny");
+}
+
 static void test_leave(void) {
-        for (int i = 0; i < 2; i++) {
+        for (size_t i = 0; i < N_APPS; i++) {
                 int status;
                 fclose(apps[i].to);
                 fclose(apps[i].from);
@@ -167,7 +197,7 @@ static void test_leave(void) {
 int main(int argc, char **argv) {
         static const TestCase cases[] = {
                 { "two applications", test_start }, { "every capability, both ways", test_every_capability },
-                { "answers are an application's own", test_answers_are_an_apps_own }, { "they leave", test_leave },
+                { "answers are an application's own", test_answers_are_an_apps_own }, { "a crowd", test_a_crowd }, { "they leave", test_leave },
         };
         return argc > 1 ? app_main() : test_main(cases, ELEMENTSOF(cases));
 }
