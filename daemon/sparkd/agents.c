@@ -123,8 +123,13 @@ const Agent *agent_find(User *u, const Identity *asker, uint64_t below) {
         return own || !other || user_is_present(u) ? own ?: other : NULL;
 }
 
+static bool agent_may_come(const Manager *m) {
+        uint64_t now = manager_now(m);
+        return m->user_mode ? now >= m->agent_missing_until : now < m->agents_come_until;
+}
+
 bool agent_expected(User *u, const Identity *asker) {
-        return agent_find(u, asker, UINT64_MAX) || (u->manager->user_mode && manager_now(u->manager) >= u->manager->agent_missing_until);
+        return agent_find(u, asker, UINT64_MAX) || agent_may_come(u->manager);
 }
 
 static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
@@ -139,12 +144,15 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *reter
         return 0;
 }
 
-int agent_start(Manager *m) {
+int agent_start(Manager *m, uint64_t *ret_usec) {
         sd_bus_message *message = NULL;
         int r;
 
-        if (!m->user_mode || manager_now(m) < m->agent_missing_until)
+        if (!agent_may_come(m))
                 return -EHOSTUNREACH;
+        *ret_usec = m->user_mode ? AGENT_COME_USEC : m->agents_come_until - manager_now(m);
+        if (!m->user_mode)
+                return 0;
         if (m->agent_start)
                 return 0;
         r = sd_bus_message_new_method_call(m->bus, &message, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "StartServiceByName");

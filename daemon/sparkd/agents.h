@@ -27,8 +27,9 @@ void agents_done(Manager *m);
  * there. Of several the latest; only those with a number below the given one. NULL: nobody. */
 const Agent *agent_find(User *u, const Identity *asker, uint64_t below);
 
-/* Whether asking may come to something: there is one, or the session bus may start one. */
+/* Whether asking may come to something: there is one, the session bus may start one, or sparkd has only just begun and
+ * those that run have not found it yet. */
 bool agent_expected(User *u, const Identity *asker);
 
-/* Has the session bus start one (sparkd --user). -EHOSTUNREACH: that has come to nothing a moment ago. */
-int agent_start(Manager *m);
+/* Has the session bus start one (sparkd --user). *ret_usec: so long one may come. -EHOSTUNREACH: none is to be expected. */
+int agent_start(Manager *m, uint64_t *ret_usec);

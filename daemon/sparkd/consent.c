@@ -253,9 +253,10 @@ static void consent_start(Consent *c) {
         else if (c->below != UINT64_MAX)
                 r = -EHOSTUNREACH;         /* those there were have failed */
         else {
-                r = agent_start(u->manager);
+                uint64_t usec;
+                r = agent_start(u->manager, &usec);
                 if (r >= 0)
-                        r = consent_arm(c, AGENT_COME_USEC);
+                        r = consent_arm(c, usec);
                 if (r >= 0)
                         c->state = CONSENT_STARTING;
         }

@@ -28,6 +28,7 @@
 #define AGENTS_PER_USER 4u
 #define AGENT_START_USEC (10ull * 1000000)      /* for the session bus to start one */
 #define AGENT_COME_USEC (10ull * 1000000)       /* for a started one to register */
+#define AGENT_FIND_USEC (2ull * 1000000)        /* for those of sessions to find a sparkd of the system's that has just begun */
 #define AGENT_MISSING_USEC (10ull * 1000000)    /* none came: so long nobody is expected */
 #define CONSENT_WANTS_MAX 16u                   /* capabilities of one question */
 #define CONSENT_WAITERS_MAX 64u                 /* calls that wait for the same answer */

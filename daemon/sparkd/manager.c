@@ -91,6 +91,7 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         m->event = sd_event_ref(event);
         m->bus = sd_bus_ref(bus);
         m->user_mode = user_mode;
+        m->agents_come_until = user_mode ? 0 : manager_now(m) + AGENT_FIND_USEC;
         m->config = *config;
         *config = (Config) {};
         r = digest_key_random(&m->key);

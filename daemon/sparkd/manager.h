@@ -77,7 +77,7 @@ struct Manager {
         Link agents;                       /* agents.c */
         size_t n_agents;
         sd_bus_slot *agent_start;
-        uint64_t agent_missing_until;
+        uint64_t agent_missing_until, agents_come_until;
         sd_event_source *consents_begin;
         Link authorizations;               /* authorize.c */
         size_t n_authorizations;

@@ -91,7 +91,8 @@ def cases(m, tools):
     @case("a sparkd that has just been started waits a moment for the agent that runs")
     def _():
         script = ("timeout 60 /srv/notification-stand-in once 1 >/tmp/shown & sleep 1; systemctl --user start spark-agent.service; "
-                  "exec " + ASK)
+                  "exec busctl --system --timeout=120 call org.spark.Assistant /org/spark/Assistant org.spark.Assistant Ask 'sa{sv}' "
+                  "Hello 1 max-tokens u 4")
         well(m("systemctl stop sparkd.service"))
         well(m.as_user("alice", script))
 
