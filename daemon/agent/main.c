@@ -13,6 +13,7 @@
 #include <sysexits.h>
 
 #include "daemon/agent/agent-interface.h"
+#include "daemon/agent/identify.h"
 #include "daemon/agent/questions.h"
 
 #define AGENT_NAME "org.spark.Assistant.Agent"
@@ -47,6 +48,8 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
                 g_dbus_method_invocation_return_dbus_error(call, "org.freedesktop.DBus.Error.AccessDenied", "only sparkd may ask");
         else if (strcmp(method, "RequestConsent") == 0)
                 questions_add(link->agent->questions, call);
+        else if (strcmp(method, "Identify") == 0)
+                identify_answer(call);
         else {
                 const char *id;
                 g_variant_get(parameters, "(&s)", &id);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/session.h"
@@ -108,7 +109,7 @@ int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_
                 *ret = c;
                 return 0;
         }
-        r = identity_of_sender(message, &identity, &pid);
+        r = confirm_sender(m, message, &identity, &pid);
         if (r < 0)
                 return r;
         if (m->user_mode)
@@ -122,7 +123,7 @@ int caller_of_message(Manager *m, sd_bus_message *message, Caller *ret, sd_bus_e
 
         if (!c.name)
                 return -EPERM;
-        r = identity_of_sender(message, &c.identity, &c.pid);
+        r = confirm_sender(m, message, &c.identity, &c.pid);
         if (r < 0)
                 return r;
         c.uid = c.identity.uid;

@@ -6,6 +6,7 @@
  * process, which was alive at the end; that it is the one that connected rests on its pid not having been used again
  * between its connecting and now. */
 
+#include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 #include "basic/cleanup.h"
 #include "daemon/sparkd/identity.h"
 
-int identity_of_sender(sd_bus_message *m, Identity *ret, pid_t *ret_pid) {
+int identity_of_sender(sd_bus_message *m, Identity *ret, pid_t *ret_pid, int *ret_pidfd) {
         sd_bus_creds *creds = NULL;
         uid_t uid = 0;
         pid_t pid = 0;
@@ -34,6 +35,8 @@ int identity_of_sender(sd_bus_message *m, Identity *ret, pid_t *ret_pid) {
         if (pidfd >= 0)
                 /* What a sandbox says of itself can be read of one's own user's processes only. */
                 (void) identity_of_process("/proc", pidfd, pid, uid, uid == geteuid(), ret);
+        if (ret_pidfd)
+                *ret_pidfd = TAKE_FD(pidfd);
         return 0;
 }
 

@@ -9,8 +9,9 @@
 #include "policy/identity.h"
 
 /* Asks the bus driver (bounded by BUS_CALL_USEC), then the process. Who cannot be established is the unknown identity of
- * the uid; only a caller whose uid the bus does not tell is an error. */
-int identity_of_sender(sd_bus_message *m, Identity *ret, pid_t *ret_pid);        /* pid 0: the bus does not tell */
+ * the uid; only a caller whose uid the bus does not tell is an error.
+ * pid 0, pidfd -1: the bus does not tell. ret_pidfd may be NULL; what it gets is the caller's to close. */
+int identity_of_sender(sd_bus_message *m, Identity *ret, pid_t *ret_pid, int *ret_pidfd);
 
 #define SESSION_ID_MAX 64u
 

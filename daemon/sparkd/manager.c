@@ -9,6 +9,7 @@
 
 #include "daemon/sparkd/agents.h"
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
@@ -88,6 +89,7 @@ int manager_new(sd_event *event, sd_bus *bus, bool user_mode, Config *config, Ma
         list_init(&m->clients);
         list_init(&m->agents);
         list_init(&m->authorizations);
+        list_init(&m->confirms);
         m->event = sd_event_ref(event);
         m->bus = sd_bus_ref(bus);
         m->user_mode = user_mode;
@@ -143,6 +145,7 @@ Manager *manager_free(Manager *m) {
                 client_free(LIST_OBJECT(l, Client, link));
         LIST_FOREACH(&m->users, l)
                 user_free(LIST_OBJECT(l, User, link));
+        confirms_done(m);
         authorizations_done(m);
         agents_done(m);
         sd_event_source_disable_unref(m->consents_begin);

@@ -44,6 +44,7 @@ typedef struct App App;
 typedef struct Client Client;
 typedef struct Session Session;
 typedef struct Turn Turn;
+typedef struct Confirm Confirm;
 typedef struct Consent Consent;
 typedef struct ConsentWaiter ConsentWaiter;
 typedef struct ModelImport ModelImport;
@@ -81,6 +82,9 @@ struct Manager {
         sd_event_source *consents_begin;
         Link authorizations;               /* authorize.c */
         size_t n_authorizations;
+        Link confirms;                     /* confirm.c */
+        size_t n_confirms;
+        const Confirm *confirmed;          /* whose call is being handled anew */
 };
 
 struct User {

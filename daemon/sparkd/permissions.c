@@ -8,6 +8,7 @@
 
 #include "daemon/sparkd/agents.h"
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
@@ -84,6 +85,9 @@ static int method_check(sd_bus_message *message, void *userdata, sd_bus_error *r
         Want w;
         int r;
 
+        r = confirm_first(userdata, message, method_check);
+        if (r != 0)
+                return r;
         r = sd_bus_message_read(message, "s", &name);
         if (r >= 0)
                 r = no_options(message, reterr);
@@ -196,6 +200,9 @@ static int method_request(sd_bus_message *message, void *userdata, sd_bus_error 
 
         if (!q)
                 return -ENOMEM;
+        r = confirm_first(m, message, method_request);
+        if (r != 0)
+                return r;
         r = request_read_wants(message, q, reterr);
         if (r >= 0)
                 r = sd_bus_message_read(message, "s", &window);

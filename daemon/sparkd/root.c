@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "daemon/sparkd/charge.h"
+#include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
@@ -111,6 +112,9 @@ static int method_create_session(sd_bus_message *message, void *userdata, sd_bus
         Client *c;
         int r;
 
+        r = confirm_first(m, message, method_create_session);
+        if (r != 0)
+                return r;
         r = session_options_read(m, message, &o, &p, reterr);
         if (r < 0)
                 return r;
@@ -140,6 +144,9 @@ static int method_ask(sd_bus_message *message, void *userdata, sd_bus_error *ret
         Turn *t;
         int r;
 
+        r = confirm_first(m, message, method_ask);
+        if (r != 0)
+                return r;
         r = sd_bus_message_read(message, "s", &prompt);
         if (r < 0)
                 return r;
@@ -279,6 +286,9 @@ static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error 
         Caller c;
         int r;
 
+        r = confirm_first(m, message, method_prewarm);
+        if (r != 0)
+                return r;
         r = options_read(message, prewarm_options, ELEMENTSOF(prewarm_options), &o, NULL, reterr);
         if (r < 0)
                 return r;
@@ -298,6 +308,9 @@ static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_e
         Caller c;
         int r;
 
+        r = confirm_first(m, message, method_count_tokens);
+        if (r != 0)
+                return r;
         r = sd_bus_message_read(message, "s", &text);
         if (r < 0)
                 return r;

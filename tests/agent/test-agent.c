@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "tests/agent/harness.h"
@@ -330,6 +331,40 @@ static void end(void) {
         bus_stop(&other);
 }
 
+/* "KIND APP CERTAINTY", or the error's name. */
+static void identify(int fd, char ret[512]) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        const char *kind, *app, *certainty;
+        sd_bus_message *reply = NULL;
+
+        if (sd_bus_call_method(sparkd.bus, sparkd.agent, "/org/spark/Assistant/Agent", "org.spark.Assistant.Agent", "Identify", &error, &reply, "ha{sv}", fd, 0) < 0)
+                snprintf(ret, 512, "%s", error.name);
+        else if (sd_bus_message_read(reply, "sss", &kind, &app, &certainty) > 0)
+                snprintf(ret, 512, "%s %s %s", kind, app, certainty);
+        sd_bus_message_unref(reply);
+}
+
+/* What it says of processes in units and sandboxes takes a booted system: tests/install/identity_cases.py. */
+static void test_identify(void) {
+        char said[512];
+        _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        pid_t pid = fork();
+        if (pid == 0) {
+                pause();
+                _exit(0);
+        }
+        _cleanup_close_ int child = (int) syscall(SYS_pidfd_open, pid, 0);
+        CHECK(child >= 0 && null >= 0);
+        identify(child, said);
+        CHECK(!strstr(said, "sandboxed") && !strstr(said, "Error"));
+        identify(null, said);
+        CHECK_STR(said, "org.freedesktop.DBus.Error.InvalidArgs");
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        identify(child, said);
+        CHECK_STR(said, "org.freedesktop.DBus.Error.InvalidArgs");
+}
+
 static void write_desktop_file(void) {
         char path[256];
         static const char text[] = "[Desktop Entry]\nType=Application\nName=Notes<i>\nExec=true\n";
@@ -348,6 +383,7 @@ int main(int argc, char **argv) {
                 { "closing denies, this once", test_closing_denies },
                 { "a click that another program sends", test_forged_click },
                 { "strangers may not ask", test_strangers_may_not_ask },
+                { "says who a process is", test_identify },
                 { "text is text", test_markup },
                 { "questions without sense", test_nonsense },
                 { "one prompt an app, a queue with an end", test_queue },
