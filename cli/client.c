@@ -9,7 +9,7 @@
 
 #include "cli/client.h"
 
-#define AGENT_START_USEC 2000000u /* longer than that nobody waits for a question that may never be asked */
+#define AGENT_START_USEC 5000000u         /* longer than that nobody waits for a question that may never be asked */
 #define NESTING_MAX 16u           /* of values; ours have three */
 
 /* ---- connecting ---- */

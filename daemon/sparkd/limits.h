@@ -35,7 +35,7 @@
 #define CONSENTS_PER_APP 4u                     /* one of them before the user, the others in line */
 #define CONSENTS_PER_USER 32u
 #define CONSENTS_ASKED_PER_USER 3u              /* of different apps, before the user at a time */
-#define CONFIRM_USEC 1000000ull                 /* for an agent to say who calls */
+#define CONFIRM_USEC 3000000ull                 /* for an agent to say who calls */
 #define CONFIRMS_MAX 64u                        /* calls held meanwhile */
 #define CONFIRMS_PER_USER 16u
 #define REQUESTS_PER_CLIENT 8u                  /* Request() not answered yet */
