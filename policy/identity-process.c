@@ -91,7 +91,7 @@ static int confirm_flatpak(int dirfd, Identity *id) {
         if (r < 0)
                 return r;
         char name[APP_ID_MAX + 1];
-        if (!flatpak_name(text, name, sizeof name) || strchr(name, '/') || !name[0])
+        if (!flatpak_name(text, name, sizeof name) || strchr(name, '/') || !app_id_valid(name))
                 return -EBADMSG;
         snprintf(id->app, sizeof id->app, "%s", name);
         id->kind = IDENTITY_FLATPAK;
@@ -104,9 +104,9 @@ static bool from_executable(int dirfd, Identity *id) {
         ssize_t n = readlinkat(dirfd, "exe", path, sizeof path);
         if (n <= 0 || (size_t) n > APP_ID_MAX || path[0] != '/')
                 return false;
-        for (ssize_t i = 0; i < n; i++)
-                if ((unsigned char) path[i] < 0x20 || path[i] == 0x7f)
-                        return false;
+        path[n] = 0;
+        if (strlen(path) != (size_t) n || !app_id_valid(path))
+                return false;
         memcpy(id->app, path, (size_t) n);
         id->app[n] = 0;
         id->kind = IDENTITY_EXECUTABLE;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/utf8.h"
 #include "policy/identity.h"
 
 static const char *const certainty_names[CERTAINTY_MAX_] = {
@@ -47,11 +48,25 @@ void identity_unknown(uid_t uid, Identity *ret) {
         *ret = (Identity) { .uid = uid, .kind = IDENTITY_UNKNOWN, .certainty = CERTAINTY_UNKNOWN, .app = "?" };
 }
 
+bool app_id_valid(const char *app) {
+        size_t n = strnlen(app, APP_ID_MAX + 1);
+        uint32_t c;
+
+        if (n == 0 || n > APP_ID_MAX)
+                return false;
+        for (size_t i = 0, k; i < n; i += k) {
+                k = utf8_char((const unsigned char *) app + i, n - i, &c);
+                if (k == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0))
+                        return false;
+        }
+        return true;
+}
+
 static int hex(char c) {
         return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* systemd's unit-name escaping: \xNN is a byte. Control bytes, '/' and NUL can be no part of an app's id. */
+/* systemd's unit-name escaping: \xNN is a byte. '/' can be no part of a unit's app. */
 static bool unescape(const char *from, size_t n, char *to, size_t size) {
         size_t used = 0;
         for (size_t i = 0; i < n; i++) {
@@ -62,7 +77,7 @@ static bool unescape(const char *from, size_t n, char *to, size_t size) {
                         c = (char) (hex(from[i + 2]) * 16 + hex(from[i + 3]));
                         i += 3;
                 }
-                if ((unsigned char) c < 0x20 || c == 0x7f || c == '/' || used + 1 >= size)
+                if (c == '\0' || c == '/' || used + 1 >= size)
                         return false;
                 to[used++] = c;
         }
@@ -86,7 +101,7 @@ static const char *last_of(const char *s, size_t n, char c) {
 
 static bool settle(Identity *id, IdentityKind kind, Certainty certainty, const char *app, size_t n) {
         char plain[APP_ID_MAX + 1];
-        if (!unescape(app, n, plain, sizeof plain))
+        if (!unescape(app, n, plain, sizeof plain) || !app_id_valid(plain))
                 return false;
         memcpy(id->app, plain, sizeof plain);
         id->kind = kind;

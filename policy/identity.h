@@ -48,6 +48,10 @@ const char *certainty_name(Certainty c);
 int certainty_parse(const char *name, Certainty *ret);
 const char *identity_kind_name(IdentityKind k);
 
+/* What an app's id can be: 1 … APP_ID_MAX bytes of UTF-8, no control characters. (A bus that carries UTF-8 alone would not
+ * carry anything else, and with it nothing that stands beside it.) */
+bool app_id_valid(const char *app);
+
 /* From the text of /proc/PID/cgroup alone (the line "0::/…"). Where it names no app: kind IDENTITY_UNKNOWN, unit set if
  * there is one. A name in it that claims to be a Flatpak's or snap's is IDENTITY_FLATPAK or _SNAP with CERTAINTY_UNIT
  * until identity_of_process() has confirmed it. Never fails: what cannot be read is unknown. */

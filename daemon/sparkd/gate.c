@@ -242,13 +242,25 @@ void gate_decide_all(User *u, const Identity *id, const Want *wants, size_t n, A
         }
 }
 
+/* An app's id as one word of a shell's, for a command that a person may copy. One that could be more than a word is not shown. */
+static void shell_word(const char *app, char *word, size_t size) {
+        char shown[APP_ID_MAX + 1];
+
+        text_printable(app, shown, sizeof shown);
+        if (strcmp(shown, app) != 0 || strchr(app, '\''))
+                snprintf(word, size, "APP");
+        else
+                snprintf(word, size, "'%s'", shown);
+}
+
 void gate_explain(User *u, const Identity *id, const Want *w, const Ruling *r, char *text, size_t size) {
-        char line[768], name[TOOL_NAME_MAX + 32], app[APP_ID_MAX + 1], after[48];
+        char line[768], name[TOOL_NAME_MAX + 32], app[APP_ID_MAX + 1], word[APP_ID_MAX + 3], after[48];
         uint64_t wait = 0;
         size_t n;
 
         want_name(w, name, sizeof name);
         text_printable(id->app, app, sizeof app);
+        shell_word(id->app, word, sizeof word);
         ruling_explain(r, line, sizeof line);
         n = (size_t) snprintf(text, size, "%s for %s (%s): %s", name, app, certainty_name(id->certainty), line);
         if (n >= size)
@@ -265,16 +277,16 @@ void gate_explain(User *u, const Identity *id, const Want *w, const Ruling *r, c
                 if (u->ledger_error < 0)
                         snprintf(text, size, ", or said something that can no longer be read: the ledger is damaged, the journal says how");
                 else
-                        snprintf(text, size, "; 'sparkctl permission reset '%s' %s' takes that back", app, name);
+                        snprintf(text, size, "; this takes it back: sparkctl permission reset %s %s", word, name);
                 break;
         case REASON_NO_AGENT:
-                snprintf(text, size, ": run 'sparkctl agent' in a terminal of this session, or 'sparkctl permission set '%s' %s always'", app, name);
+                snprintf(text, size, ": run 'sparkctl agent' in a terminal of this session, or allow it with: sparkctl permission set %s %s always", word, name);
                 break;
         case REASON_REFUSED_LATELY:
         case REASON_USER_DENIED:
         case REASON_TIMED_OUT:
                 if (wait > 0)
-                        snprintf(text, size, "; it can be asked again in %s, or 'sparkctl permission set '%s' %s always' allows it", after, app, name);
+                        snprintf(text, size, "; it can be asked again in %s, or allowed with: sparkctl permission set %s %s always", after, word, name);
                 break;
         default:
                 break;

@@ -269,8 +269,8 @@ static int identity_of_name(const Caller *c, const char *app, const char *certai
         Sight sight = { .app = app };
         int error;
 
-        if (app[0] == '\0' || strlen(app) > APP_ID_MAX)
-                return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "The app's name has %zu bytes, it has to have 1 to %u", strlen(app), APP_ID_MAX);
+        if (!app_id_valid(app))
+                return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "An app's name has 1 to %u bytes and no control characters", APP_ID_MAX);
         *ret = c->identity;
         ret->uid = c->user->uid;
         strcpy(ret->app, app);

@@ -177,7 +177,7 @@ static void test_names(void) {
         memset(app, 'a', sizeof app - 1);
         app[sizeof app - 1] = '\0';
         CHECK(call_permissions(&client, "Explain", &error, NULL, "ssa{sv}", app, "generate", 0) < 0);
-        CHECK(strstr(error.message, "1 to 255"));
+        CHECK(strstr(error.message, "1 to 255 bytes"));
 }
 
 /* Agents come and go, and ask for what is not theirs. */

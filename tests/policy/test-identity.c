@@ -50,6 +50,9 @@ static const struct {
         { U1000 "app.slice/app-org.a\\x2fB-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },       /* a slash */
         { U1000 "app.slice/app-org.a\\x0aB-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },       /* a line feed */
         { U1000 "app.slice/app-org.a\\x00B-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },       /* a NUL */
+        { U1000 "app.slice/app-org.a\\xff-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },       /* no UTF-8 */
+        { U1000 "app.slice/app-org.a\\xc2\\x9b-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },  /* a terminal's escape */
+        { U1000 "app.slice/app-org.\\xc3\\xa9-1.scope\n", IDENTITY_SCOPE, CERTAINTY_UNIT, "org.\xc3\xa9" },
         { U1000 "app.slice/app-org.a\\xZZ-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },
         { U1000 "app.slice/app-org.a\\x2-1.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },
         { U1000 "init.scope\n", IDENTITY_UNKNOWN, CERTAINTY_UNKNOWN, "?" },
