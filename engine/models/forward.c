@@ -244,8 +244,17 @@ void lane_keep_wanted(Lane *l) {
         l->p0 = l->t0;
 }
 
+static void output_rows(const Forward *f, const uint8_t *act, uint32_t row0, uint32_t row1) {
+        const struct SparkModel *m = f->m;
+
+        m->kernels->matmul(&m->output, act, f->n_logits, f->logits, f->logits_stride, row0, row1);
+        for (uint32_t j = 0; m->hp.logit_scale != 1.0f && j < f->n_logits; j++)
+                for (uint32_t i = row0; i < row1; i++)
+                        f->logits[j * f->logits_stride + i] *= m->hp.logit_scale;
+}
+
 static void output(Lane *l, const float *post_norm) {
-        const Forward *f = l->f;
+        Forward *f = l->f;
         const struct SparkModel *m = f->m;
         const Kernels *k = m->kernels;
         const uint32_t n = m->hp.n_embd;
@@ -262,14 +271,14 @@ static void output(Lane *l, const float *post_norm) {
         if (f->split != SPLIT_FEW)
                 pool_barrier(f->pool, l->thread);
 
-        const uint32_t row0 = share_begin(m->hp.n_vocab, KERNELS_ROW_TILE, l->thread, l->n_threads);
-        const uint32_t row1 = share_end(m->hp.n_vocab, KERNELS_ROW_TILE, l->thread, l->n_threads);
-        if (row0 >= row1)
-                return;
-        k->matmul(&m->output, act, f->n_logits, f->logits, f->logits_stride, row0, row1);
-        for (uint32_t j = 0; m->hp.logit_scale != 1.0f && j < f->n_logits; j++)
-                for (uint32_t i = row0; i < row1; i++)
-                        f->logits[j * f->logits_stride + i] *= m->hp.logit_scale;
+        /* The largest matrix by far: dealt out in pieces, so that a slower core holds nobody up. */
+        const unsigned n_pieces = l->n_threads * OUTPUT_PIECES;
+        for (uint32_t i; (i = pool_next(&f->output_next, n_pieces)) != UINT32_MAX;) {
+                const uint32_t row0 = share_begin(m->hp.n_vocab, KERNELS_ROW_TILE, i, n_pieces);
+                const uint32_t row1 = share_end(m->hp.n_vocab, KERNELS_ROW_TILE, i, n_pieces);
+                if (row0 < row1)
+                        output_rows(f, act, row0, row1);
+        }
 }
 
 static void forward_job(void *userdata, unsigned thread, unsigned n_threads) {
@@ -315,6 +324,7 @@ void forward_run(Forward *f, Pool *pool, const Segment *segments, size_t n_segme
         f->n_segments = n_segments;
         f->logits = logits;
         f->n_rows = f->n_logits = 0;
+        atomic_store_explicit(&f->output_next, 0, memory_order_relaxed);
         for (size_t s = 0; s < n_segments; s++)
                 for (uint32_t i = 0; i < segments[s].n; i++)
                         f->rows[f->n_rows++] = (Row) {

@@ -12,10 +12,13 @@
  *                 its own copy of the residual stream, which is cheaper than meeting
  * The arithmetic of a row is the same in all three. */
 
+#include <stdatomic.h>
+
 #include "engine/models/forward.h"
 
 #define FEW_ROWS 3u                           /* SPLIT_FEW up to here */
 #define TOKENS_PER_THREAD 16u                 /* SPLIT_TOKENS from so many rows a thread */
+#define OUTPUT_PIECES 32u                     /* of the output matrix, a thread */
 
 typedef enum Split { SPLIT_TOKENS, SPLIT_ROWS, SPLIT_FEW } Split;
 
@@ -60,6 +63,7 @@ struct Forward {
         Row *rows;                            /* [rows_max] */
         uint32_t n_rows, n_logits;
         float *logits;
+        _Atomic uint32_t output_next;         /* piece of the output matrix */
 };
 
 typedef struct Lane {
