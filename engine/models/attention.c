@@ -90,8 +90,8 @@ static void store(Lane *l, uint32_t layer, uint32_t t0, uint32_t t1, uint32_t h0
                 const Row *row = &f->rows[t];
                 uint8_t *page = row->segment->pages[w->kv_group][row->pos / KV_PAGE_TOKENS];
                 for (uint32_t h = h0; h < h1; h++) {
-                        float *k = f->k + t * f->k_stride + h * hp->head_dim_k;
-                        const float *v = f->v + t * f->v_stride + h * hp->head_dim_v;
+                        float *k = f->k + t * f->wide_stride + h * hp->head_dim_k;
+                        const float *v = f->v + t * f->wide_stride + h * hp->head_dim_v;
                         const size_t offset = k_offset(f, layer, h);
                         const KvBlock block = { page + offset, page + offset + f->k_block, hp->head_dim_k, hp->head_dim_v };
 
@@ -114,7 +114,7 @@ static void attend(Lane *l, uint32_t layer, uint32_t t0, uint32_t t1, uint32_t h
         for (uint32_t t = t0; t < t1; t++) {
                 const uint32_t pos = f->rows[t].pos;
                 for (uint32_t h = h0; h < h1; h++) {
-                        float *q = f->q + t * f->q_stride + h * hp->head_dim_k;
+                        float *q = f->q + t * f->wide_stride + h * hp->head_dim_k;
                         turn_head(l, layer, t, q, w->q_norm);
                         if (hp->attn_temp_scale > 0 && plan->rope < 0) {
                                 const float a = 1.0f + hp->attn_temp_scale * logf(1.0f + (float) ((pos + 1) / hp->attn_temp_floor));
@@ -141,10 +141,10 @@ static void attend(Lane *l, uint32_t layer, uint32_t t0, uint32_t t1, uint32_t h
                 .window = plan->window,
                 .chunk = plan->chunk,
                 .scale = hp->attn_scale,
-                .q = f->q + t0 * f->q_stride + h0 * hp->head_dim_k,
-                .q_stride = f->q_stride,
-                .out = f->attn + t0 * f->attn_stride + h0 * hp->head_dim_v,
-                .out_stride = f->attn_stride,
+                .q = f->q + t0 * f->wide_stride + h0 * hp->head_dim_k,
+                .q_stride = f->wide_stride,
+                .out = f->attn + t0 * f->wide_stride + h0 * hp->head_dim_v,
+                .out_stride = f->wide_stride,
                 .pages = (const uint8_t *const *) f->rows[t0].segment->pages[w->kv_group],
                 .k_offset = offset,
                 .v_offset = offset + f->k_block,
@@ -194,7 +194,7 @@ static void norm_whole(Lane *l, uint32_t layer) {
 
         lane_meet(l);
         for (uint32_t t = l->own0; t < l->own1; t++) {
-                float *q = f->q + t * f->q_stride, *k = f->k + t * f->k_stride;
+                float *q = f->q + t * f->wide_stride, *k = f->k + t * f->wide_stride;
                 f->m->kernels->rms_norm(q, w->q_norm, w->q.n_out, hp->norm_eps, q);
                 f->m->kernels->rms_norm(k, w->k_norm, w->k.n_out, hp->norm_eps, k);
         }
@@ -208,9 +208,9 @@ void forward_attention(Lane *l, uint32_t layer, bool absorb, const float *post_n
         const QkvShare mine = qkv_share(l);
 
         const uint8_t *act = lane_input(l, absorb, post_norm, w->attn_norm);
-        lane_product(l, &w->q, act, f->q, f->q_stride, mine.q0, mine.q1, w->q_bias);
-        lane_product(l, &w->k, act, f->k, f->k_stride, mine.h0 * hp->head_dim_k, mine.h1 * hp->head_dim_k, w->k_bias);
-        lane_product(l, &w->v, act, f->v, f->v_stride, mine.h0 * hp->head_dim_v, mine.h1 * hp->head_dim_v, w->v_bias);
+        lane_product(l, &w->q, act, f->q, f->wide_stride, mine.q0, mine.q1, w->q_bias);
+        lane_product(l, &w->k, act, f->k, f->wide_stride, mine.h0 * hp->head_dim_k, mine.h1 * hp->head_dim_k, w->k_bias);
+        lane_product(l, &w->v, act, f->v, f->wide_stride, mine.h0 * hp->head_dim_v, mine.h1 * hp->head_dim_v, w->v_bias);
         if (f->m->hp.qk_norm == QK_NORM_WHOLE)
                 norm_whole(l, layer);
         store(l, layer, l->p0, l->p1, mine.h0, mine.h1);
@@ -224,7 +224,7 @@ void forward_attention(Lane *l, uint32_t layer, bool absorb, const float *post_n
         attend_share(l, layer);
         lane_meet(l);
 
-        act = lane_activation(l, f->attn, f->attn_stride, w->o.n_in);
+        act = lane_activation(l, f->attn, f->wide_stride, w->o.n_in);
         lane_product(l, &w->o, act, f->pending, f->embd_stride, lane_begin(l, hp->n_embd), lane_end(l, hp->n_embd), w->o_bias);
         lane_meet(l);
 }

@@ -221,9 +221,9 @@ void forward_experts(Lane *l, uint32_t layer) {
         expand(l, e, act, base);
         if (shared) {
                 const uint32_t row0 = lane_begin(l, hp->n_ff_shared), row1 = lane_end(l, hp->n_ff_shared);
-                lane_product(l, &e->shared_gate, act, f->gate, f->ff_stride, row0, row1, NULL);
-                lane_product(l, &e->shared_up, act, f->up, f->ff_stride, row0, row1, NULL);
-                lane_activate(l, f->gate + l->p0 * f->ff_stride, f->up + l->p0 * f->ff_stride, f->ff_stride, l->p1 - l->p0, row0, row1);
+                lane_product(l, &e->shared_gate, act, f->gate, f->wide_stride, row0, row1, NULL);
+                lane_product(l, &e->shared_up, act, f->up, f->wide_stride, row0, row1, NULL);
+                lane_activate(l, f->gate + l->p0 * f->wide_stride, f->up + l->p0 * f->wide_stride, f->wide_stride, l->p1 - l->p0, row0, row1);
         }
         lane_meet(l);
 
@@ -234,7 +234,7 @@ void forward_experts(Lane *l, uint32_t layer) {
         for (uint32_t p = pair0; p < pair1; p++)
                 k->activation(f->pair_gate + (base + p) * f->pair_ff_stride, hp->n_ff_expert, f->m->unpacked,
                               f->act_pairs + (base + p) * act_size);
-        const uint8_t *shared_act = shared ? lane_activation(l, f->gate, f->ff_stride, hp->n_ff_shared) : NULL;
+        const uint8_t *shared_act = shared ? lane_activation(l, f->gate, f->wide_stride, hp->n_ff_shared) : NULL;
         lane_meet(l);
 
         contract(l, e, shared_act, base);

@@ -57,12 +57,14 @@ static void carve_buffers(Forward *f, Carve *c) {
 
         f->x = carve(c, rows, f->embd_stride * sizeof(float));
         f->pending = carve(c, rows, f->embd_stride * sizeof(float));
-        f->q = carve(c, rows, f->q_stride * sizeof(float));
-        f->k = carve(c, rows, f->k_stride * sizeof(float));
-        f->v = carve(c, rows, f->v_stride * sizeof(float));
-        f->attn = carve(c, rows, f->attn_stride * sizeof(float));
-        f->gate = carve(c, rows, f->ff_stride * sizeof(float));
-        f->up = carve(c, rows, f->ff_stride * sizeof(float));
+        f->gate = carve(c, rows, f->wide_stride * sizeof(float));
+        f->up = carve(c, rows, f->wide_stride * sizeof(float));
+        if (c->base) {
+                f->q = f->gate;
+                f->k = f->q + padded((size_t) hp->n_heads * hp->head_dim_k);
+                f->v = f->k + padded((size_t) hp->n_heads_kv * hp->head_dim_k);
+                f->attn = f->v + padded((size_t) hp->n_heads_kv * hp->head_dim_v);
+        }
         for (uint32_t i = 0; i < hp->n_ropes; i++) {
                 f->rope_cos[i] = carve(c, rows, f->rope_stride * sizeof(float));
                 f->rope_sin[i] = carve(c, rows, f->rope_stride * sizeof(float));
@@ -102,11 +104,9 @@ int forward_new(const struct SparkModel *m, KvType kv_type, unsigned n_threads, 
         f->k_block = kv_block_size(kv_type, hp->head_dim_k);
         f->v_block = kv_block_size(kv_type, hp->head_dim_v);
         f->embd_stride = padded(hp->n_embd);
-        f->q_stride = padded((size_t) hp->n_heads * hp->head_dim_k);
-        f->k_stride = padded((size_t) hp->n_heads_kv * hp->head_dim_k);
-        f->v_stride = padded((size_t) hp->n_heads_kv * hp->head_dim_v);
-        f->attn_stride = padded((size_t) hp->n_heads * hp->head_dim_v);
-        f->ff_stride = padded(MAX(hp->n_ff, hp->n_ff_shared));
+        const size_t attention = padded((size_t) hp->n_heads * hp->head_dim_k) + padded((size_t) hp->n_heads_kv * hp->head_dim_k)
+                                 + padded((size_t) hp->n_heads_kv * hp->head_dim_v) + padded((size_t) hp->n_heads * hp->head_dim_v);
+        f->wide_stride = MAX(attention, padded(MAX(hp->n_ff, hp->n_ff_shared)));
         f->pair_ff_stride = padded(hp->n_ff_expert);
         f->rope_stride = padded(hp->n_rot / 2);
         f->act_max = m->kernels->activation_size((uint32_t) widest_input(hp), m->unpacked);

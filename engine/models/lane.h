@@ -37,11 +37,11 @@ struct Forward {
         uint64_t products;                    /* with weights, of one row */
 
         /* [rows_max][…], strides in floats, multiples of 16 */
-        size_t embd_stride, q_stride, k_stride, v_stride, attn_stride, ff_stride, rope_stride, logits_stride;
+        size_t embd_stride, wide_stride, rope_stride, logits_stride;
         float *x;                             /* residual stream */
         float *pending;                       /* what a block adds to it, not added yet */
-        float *q, *k, *v, *attn;
-        float *gate, *up;
+        float *gate, *up;                     /* [wide_stride] */
+        float *q, *k, *v, *attn;              /* parts of gate's rows: a row is in one block or in the other */
         float *rope_cos[MODEL_ROPES_MAX], *rope_sin[MODEL_ROPES_MAX];
         uint8_t *act, *act_out;               /* activations of the batch; of the rows whose logits are wanted */
         size_t act_max;                       /* of the widest input; threads that split tokens start at multiples of it */
