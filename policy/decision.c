@@ -90,6 +90,8 @@ void ruling_explain(const Ruling *r, char *text, size_t size) {
         char at[512] = "";
         if (r->place.line > 0)
                 snprintf(at, sizeof at, "%s:%u says %s", r->place.file, r->place.line, verdict_name(r->verdict));
+        else if (r->place.file[0] == '/')
+                snprintf(at, sizeof at, "%s cannot be read, which means deny", r->place.file);
         else
                 snprintf(at, sizeof at, "no rule speaks of it, which means deny");
         snprintf(text, size, "%s: %s%s", decisions[r->decision], at, reasons[r->reason]);

@@ -52,8 +52,8 @@ static void problem(Parser *p, const char *format, ...) {
                         p->no_memory = true;
                         return;
                 }
-                for (char *c = text; *c; c++)   /* bytes of a file, on their way to a terminal or the journal */
-                        if ((unsigned char) *c < 0x20 || *c == 0x7f)
+                for (char *c = text; *c; c++)   /* bytes of a file, on their way to a terminal, the journal or the bus */
+                        if (*c < 0x20 || *c >= 0x7f)
                                 *c = '?';
                 r->problems[r->n_problems] = text;
         }

@@ -44,7 +44,7 @@ typedef enum RuleLimit {
 
 typedef enum Priority { PRIORITY_INTERACTIVE, PRIORITY_BACKGROUND } Priority;
 
-typedef struct RulePlace {              /* which line decided; "built-in" and 0 where none did */
+typedef struct RulePlace {              /* which line decided; "built-in" and 0 where none did, a file and 0 where it cannot be read */
         const char *file;               /* path; lives as long as the Rules */
         unsigned line;
 } RulePlace;

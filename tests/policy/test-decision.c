@@ -109,6 +109,12 @@ static void test_explain(void) {
         ruling_explain(&r, text, sizeof text);
         CHECK(strncmp(text, "deny: /", 7) == 0);
         CHECK(strstr(text, "/90-local.conf:8 says deny"));
+        r = (Ruling) { .decision = DECISION_DENY, .reason = REASON_RULE_DENIES, .verdict = VERDICT_DENY, .place = { "/etc/spark/policy.d/x.conf", 0 } };
+        ruling_explain(&r, text, sizeof text);
+        CHECK_STR(text, "deny: /etc/spark/policy.d/x.conf cannot be read, which means deny");
+        r.place.file = "built-in";
+        ruling_explain(&r, text, sizeof text);
+        CHECK_STR(text, "deny: no rule speaks of it, which means deny");
 }
 
 TEST_MAIN(
