@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -46,6 +47,11 @@ void test_settle(void) {
 
 /* ---- processes ---- */
 
+/* In the child: nothing that a test has started outlives it, however it ends. */
+static void end_with_test(void) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 void bus_start(Bus *b) {
         static const char config[] =
                 "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"
@@ -60,6 +66,7 @@ void bus_start(Bus *b) {
                 must(-errno, "bus");
         b->pid = fork();
         if (b->pid == 0) {
+                end_with_test();
                 _cleanup_free_ char *config_option = NULL, *print = NULL;
                 if (asprintf(&config_option, "--config-file=%s", file) > 0 && asprintf(&print, "--print-address=%d", out[1]) > 0)
                         execlp("dbus-daemon", "dbus-daemon", config_option, "--nofork", "--nopidfile", print, NULL);
@@ -105,6 +112,7 @@ pid_t agent_start(const char *program, const char *dialog, const char *session, 
         pid_t pid = fork();
         if (pid != 0)
                 return pid;
+        end_with_test();
         unsetenv("DISPLAY");
         unsetenv("WAYLAND_DISPLAY");
         setenv("DBUS_SESSION_BUS_ADDRESS", session, true);
@@ -192,6 +200,7 @@ void terminal_start(Terminal *t, const char *const *argv, const char *const *env
         *t = (Terminal) { .fd = -1 };
         t->pid = forkpty(&t->fd, NULL, NULL, NULL);
         if (t->pid == 0) {
+                end_with_test();
                 setenv("TERM", "dumb", true);
                 for (; environment && *environment; environment++)
                         putenv((char *) *environment);
