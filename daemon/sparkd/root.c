@@ -207,18 +207,30 @@ static int reply_availability(sd_bus_message *message, const char *state, const 
         return sd_bus_reply_method_return(message, "sa{sv}", state, 3, "reason", "s", reason, "message", "s", text, "command", "s", command);
 }
 
+/* Of an app that is not to ask at all; whom the user would be asked about is not. */
+static const char *disabled(const Caller *c, char *text, size_t size) {
+        const Want w = { CAPABILITY_GENERATE };
+        Ruling r;
+
+        gate_decide(c->user, &c->identity, &w, ANSWER_NONE, &r);
+        if (r.reason != REASON_RULE_DENIES && r.reason != REASON_USER_NEVER)
+                return NULL;
+        gate_explain(c->user, &c->identity, &w, &r, text, size);
+        return r.reason == REASON_RULE_DENIES ? "disabled-by-policy" : "disabled-by-user";
+}
+
 static int method_availability(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_(wanted_done) Wanted wanted = {};
         _cleanup_(sd_bus_error_free) sd_bus_error model_error = SD_BUS_ERROR_NULL;
         Manager *m = userdata;
-        char text[256], shown[64];
-        User *u;
+        char text[256], shown[64], denied[1536];
+        Caller c;
         int r;
 
         r = options_read(message, wanted_options, ELEMENTSOF(wanted_options), &wanted, NULL, reterr);
         if (r < 0)
                 return r;
-        r = user_of_message(m, message, &u, reterr);
+        r = caller_of_message(m, message, &c, reterr);
         if (r < 0)
                 return r;
 
@@ -241,7 +253,10 @@ static int method_availability(sd_bus_message *message, void *userdata, sd_bus_e
                 }
         }
 
-        const char *problem_text, *problem = worker_check(u->worker, &problem_text);
+        const char *why = disabled(&c, denied, sizeof denied);
+        if (why)
+                return reply_availability(message, "unavailable", why, denied, NULL);
+        const char *problem_text, *problem = worker_check(c.user->worker, &problem_text);
         if (!problem)
                 return reply_availability(message, "available", NULL, NULL, NULL);
         bool missing = strcmp(problem, "model-missing") == 0;

@@ -259,6 +259,34 @@ static void test_problems(void) {
         sd_bus_message_unref(reply);
 }
 
+static void check_availability(const char *wanted_state, const char *wanted_reason) {
+        sd_bus_message *reply = NULL;
+        const char *state, *key, *value = "";
+        CHECK(call_root(&client, "Availability", NULL, &reply, "a{sv}", 0) >= 0);
+        CHECK(sd_bus_message_read(reply, "s", &state) > 0);
+        CHECK_STR(state, wanted_state);
+        CHECK(sd_bus_message_enter_container(reply, 'a', "{sv}") >= 0);
+        while (sd_bus_message_enter_container(reply, 'e', "sv") > 0) {
+                const char *v;
+                CHECK(sd_bus_message_read(reply, "s", &key) > 0 && sd_bus_message_read(reply, "v", "s", &v) > 0);
+                if (strcmp(key, "reason") == 0)
+                        value = v;
+                CHECK(sd_bus_message_exit_container(reply) > 0);
+        }
+        CHECK_STR(value, wanted_reason);
+        sd_bus_message_unref(reply);
+}
+
+static void test_availability(void) {
+        rules("[App *]\nDeny=generate\n");
+        check_availability("unavailable", "disabled-by-policy");
+        rules("[App *]\nAsk=generate\n");
+        check_availability("available", "");
+        CHECK(call_permissions(&client, "Set", NULL, NULL, "sssa{sv}", self(), "generate", "never", 0) >= 0);
+        check_availability("unavailable", "disabled-by-user");
+        forget();
+}
+
 static void test_lists(void) {
         static Listed l;
         rules("[App *]\nDeny=generate\n");
@@ -314,5 +342,5 @@ static void test_agent_dies(void) {
 
 TEST_MAIN({ "connect", test_connect }, { "nobody to ask", test_nobody_there }, { "yes", test_yes }, { "no", test_no },
           { "time-out, and questions taken back", test_time_out_and_cancel }, { "questions join", test_joined },
-          { "a flood of questions", test_flood }, { "problems and explanations", test_problems }, { "lists", test_lists }, { "forged agents", test_forged },
+          { "a flood of questions", test_flood }, { "problems and explanations", test_problems }, { "availability", test_availability }, { "lists", test_lists }, { "forged agents", test_forged },
           { "an agent dies", test_agent_dies })
