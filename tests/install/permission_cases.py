@@ -11,6 +11,12 @@ USED = "6f0c4a3d5d0b4c1f9f3e6a0d5b7c1e21"
 AGENT = "env DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket /srv/answering-agent"
 
 
+# A process shut in as Flatpak does it: a root of its own with .flatpak-info in it, the user's own uid, a scope.
+BOX = """unshare --user --map-current-user --keep-caps --mount sh -ec 'cd $XDG_RUNTIME_DIR; mkdir -p box; mount -t tmpfs box box; cd box
+mkdir usr run; mount --rbind /usr usr; mount --rbind /run run; for l in bin lib lib64; do ln -s usr/$l $l; done
+printf "[Application]\\nname=org.example.Boxed\\n" >.flatpak-info; chmod 444 .flatpak-info; exec chroot . "$@"' box """
+
+
 def well(result):
     status, said = result
     check(status == 0, f"exit status {status}: {said}")
@@ -60,6 +66,20 @@ def cases(m, tools):
     def _():
         status, said = m.as_user("alice", scope("app-flatpak-org.mozilla.firefox-5.scope", permissions("RegisterAgent", "oa{sv}", "/a", "0")))
         check(status != 0 and "denied" in said, said)
+
+    @case("one that is shut in is known for sure by its user's own sparkd, and one that is not is nobody")
+    def _():
+        write_rules(m, "[App org.example.Boxed]\nCertainty=sandboxed\nDeny=camera\n")
+        asked = permissions("Check", "sa{sv}", "camera", "0").replace("--system", "--user")
+        agent = permissions("RegisterAgent", "oa{sv}", "/a", "0").replace("--system", "--user")
+        unit = "app-flatpak-org.example.Boxed-{}.scope"
+        said = well(m.as_user("alice", "systemctl --user start sparkd.service; " +
+                              scope(unit.format(1), BOX + asked) + "; " + scope(unit.format(2), asked) + "; " +
+                              scope(unit.format(3), BOX + agent) + " 2>&1; systemctl --user stop sparkd.service"))
+        lines = said.splitlines()
+        check(lines[0] == 's "deny"' and lines[1] == 's "ask"', said)
+        check("denied" in lines[2], said)
+        write_rules(m, "")
 
     @case("a rule file and systemctl reload change it at once; a mistake denies and is named")
     def _():
