@@ -12,6 +12,7 @@
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/record.h"
 
 typedef enum ConsentState { CONSENT_WAITING, CONSENT_STARTING, CONSENT_ASKED } ConsentState;
 
@@ -88,6 +89,11 @@ static void consent_end(Consent *c, Answer answer, Reason reason) {
         consents_next(u);
 }
 
+static void consent_record(const Consent *c, Reason reason, const char *outcome) {
+        for (size_t i = 0; i < c->n_wants; i++)
+                record_answer(c->user, &c->identity, c->wants + i, reason, outcome);
+}
+
 /* What a kept answer ends may be among those that wait here: first it is out of the list, so that nobody frees it. */
 static void consent_settle(Consent *c, Answer answer) {
         static const Reason reasons[ANSWER_MAX_] = {
@@ -98,6 +104,7 @@ static void consent_settle(Consent *c, Answer answer) {
         Prompts *p = u->manager->prompts;
 
         list_remove(&c->link);
+        consent_record(c, reasons[answer], answer == ANSWER_NONE ? "deny" : answer_name(answer));
         if (answer == ANSWER_NONE)
                 prompts_refused(p, u->uid, c->identity.app, manager_now(u->manager));
         else if (answer != ANSWER_NEVER)
@@ -127,6 +134,7 @@ static int on_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
                 return 0;
         }
         prompts_refused(c->user->manager->prompts, c->user->uid, c->identity.app, manager_now(c->user->manager));
+        consent_record(c, REASON_TIMED_OUT, "timed-out");
         consent_take_back(c);
         consent_end(c, ANSWER_NONE, REASON_TIMED_OUT);
         return 0;

@@ -19,8 +19,13 @@
 #define REFUSAL_INTERVAL_USEC (1ull * 1000000)
 
 /* See systemd/spark.catalog. */
-#define MESSAGE_USED "6f0c4a3d5d0b4c1f9f3e6a0d5b7c1e21"
-#define MESSAGE_REFUSED "b2d9a4170f3c4b6e8c5a1d7e9f402b63"
+typedef enum Told { TOLD_USED, TOLD_REFUSED, TOLD_ANSWERED } Told;
+
+static const struct { const char *id, *verb; int priority; } messages[] = {
+        [TOLD_USED] = { "6f0c4a3d5d0b4c1f9f3e6a0d5b7c1e21", "used", 6 },
+        [TOLD_REFUSED] = { "b2d9a4170f3c4b6e8c5a1d7e9f402b63", "was refused", 5 },
+        [TOLD_ANSWERED] = { "4c7e1b9a2d5f4e80a6930f8d1c2b7a54", "had the user asked for", 6 },
+};
 
 uint64_t record_now(void) {
         struct timespec t;
@@ -75,7 +80,7 @@ static int field(struct iovec *v, size_t *n, const char *format, ...) {
 }
 
 /* Where standard error is not the journal's, nobody looks there for fields. */
-static void tell_journal(User *u, const LedgerUse *use, const char *capability) {
+static void tell_journal(User *u, const LedgerUse *use, const char *capability, Told told) {
         struct iovec v[16];
         size_t n = 0;
         bool denied = use->decision == DECISION_DENY;
@@ -83,12 +88,12 @@ static void tell_journal(User *u, const LedgerUse *use, const char *capability) 
 
         if (!getenv("JOURNAL_STREAM"))
                 return;
-        r = field(v, &n, "MESSAGE=%s (%s) %s %s: %s", use->app, certainty_name(use->certainty), denied ? "was refused" : "used", capability,
-                  denied ? reason_name(use->reason) : use->outcome);
+        r = field(v, &n, "MESSAGE=%s (%s) %s %s: %s", use->app, certainty_name(use->certainty), messages[told].verb, capability,
+                  told == TOLD_REFUSED ? reason_name(use->reason) : use->outcome);
         if (r >= 0)
-                r = field(v, &n, "MESSAGE_ID=%s", denied ? MESSAGE_REFUSED : MESSAGE_USED);
+                r = field(v, &n, "MESSAGE_ID=%s", messages[told].id);
         if (r >= 0)
-                r = field(v, &n, "PRIORITY=%d", denied ? 5 : 6);
+                r = field(v, &n, "PRIORITY=%d", messages[told].priority);
         if (r >= 0)
                 r = field(v, &n, "SPARK_UID=%u", (unsigned) u->uid);
         if (r >= 0)
@@ -113,14 +118,14 @@ static void tell_journal(User *u, const LedgerUse *use, const char *capability) 
                 free(v[i].iov_base);
 }
 
-void record_use(User *u, const LedgerUse *use) {
+static void record(User *u, const LedgerUse *use, Told told) {
         char name[TOOL_NAME_MAX + 32];
         int error;
 
         want_name(&(Want) { use->capability }, name, sizeof name);
         if (use->tool[0])
                 snprintf(name, sizeof name, "tool:%s", use->tool);
-        tell_journal(u, use, name);
+        tell_journal(u, use, name, told);
         Ledger *l = record_ledger(u, &error);
         if (!l)
                 return;
@@ -131,14 +136,28 @@ void record_use(User *u, const LedgerUse *use) {
         prune(u);
 }
 
+void record_use(User *u, const LedgerUse *use) {
+        record(u, use, TOLD_USED);
+}
+
 void record_refusal(App *a, const Want *w, const Ruling *r) {
         uint64_t now = manager_now(a->user->manager);
 
+        if (r->reason == REASON_USER_DENIED || r->reason == REASON_TIMED_OUT)
+                return;
         if (a->refused_usec > 0 && now < a->refused_usec + REFUSAL_INTERVAL_USEC)
                 return;
         a->refused_usec = now;
-        record_use(a->user, &(LedgerUse) {
+        record(a->user, &(LedgerUse) {
                 .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
                 .capability = w->capability, .tool = w->tool, .decision = DECISION_DENY, .reason = r->reason, .outcome = "",
-        });
+        }, TOLD_REFUSED);
+}
+
+void record_answer(User *u, const Identity *id, const Want *w, Reason reason, const char *outcome) {
+        record(u, &(LedgerUse) {
+                .time_us = (int64_t) record_now(), .app = id->app, .kind = id->kind, .certainty = id->certainty,
+                .capability = w->capability, .tool = w->tool, .decision = reason == REASON_USER_ALLOWED ? DECISION_ALLOW : DECISION_DENY,
+                .reason = reason, .outcome = outcome,
+        }, TOLD_ANSWERED);
 }

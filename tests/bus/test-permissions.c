@@ -297,6 +297,15 @@ static void test_lists(void) {
         CHECK(listed(&l, self(), "generate"));
         ledger_of(&client, self(), &l);
         CHECK(l.n > 10);
+        static const char *const outcomes[] = { "once", "session", "always", "never", "deny", "timed-out" };
+        for (size_t k = 0; k < ELEMENTSOF(outcomes); k++) {
+                bool told = false;
+                for (size_t i = 0; i < l.n; i++)
+                        told |= strcmp(l.entries[i].outcome, outcomes[k]) == 0;
+                if (!told)
+                        printf("# %s\n", outcomes[k]);
+                CHECK(told);
+        }
         bool allowed = false, denied = false;
         for (size_t i = 0; i < l.n; i++) {
                 allowed |= strcmp(l.entries[i].decision, "allow") == 0 && l.entries[i].tokens > 0;
