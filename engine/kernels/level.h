@@ -14,7 +14,7 @@
 #define KV_LANES 32u                  /* V's slices */
 #define KV_MAX 65504.0f               /* float16's largest; what is stored is clamped to it */
 #define WIDE_TOKENS 20u               /* from so many on, weights are unpacked once for all */
-#define ATTEND_ROWS 48u               /* (query, head) pairs that walk the pages together, or one query's */
+#define ATTEND_ROWS 96u               /* (query, head) pairs that walk the pages together, or one query's */
 
 extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni;
 
