@@ -26,7 +26,7 @@
 
 #define SPARK_SEQUENCES_MAX 1024u       /* alive in one engine */
 #define SPARK_ROWS_MAX 64u              /* sequences that decode in one step */
-#define SPARK_CHUNK 128u                /* prompt tokens of one step, at most */
+#define SPARK_CHUNK 256u                /* prompt tokens of one step, at most */
 
 typedef struct SparkModel SparkModel;
 typedef struct SparkEngine SparkEngine;

@@ -12,6 +12,8 @@
  * When pages run out, whoever came later, background before interactive, gives its own up and computes them again when
  * there is room. Who came first is never asked, so that something always goes on. */
 
+#include <string.h>
+
 #include "engine/runtime/runtime.h"
 
 #define MIXED_CHUNK_MIN 4u
@@ -162,6 +164,23 @@ static bool may_return(const SparkEngine *e, const SparkSequence *s) {
         return need <= kv_cache_budget(e->cache) && held <= kv_cache_budget(e->cache) - need;
 }
 
+/* Whether the next page of s is computed in this step for a sequence that it can take it from. */
+static bool is_under_way(const SparkEngine *e, const SparkSequence *s) {
+        const size_t n = s->kv.n_held, page = n / KV_PAGE_TOKENS;
+
+        if (n % KV_PAGE_TOKENS != 0 || s->n_ids <= n + KV_PAGE_TOKENS)
+                return false;
+        for (size_t i = 0; i < e->n_rows; i++) {
+                const SparkSequence *o = e->rows[i].sequence;
+                if (o->kv.n_held == n && e->rows[i].n >= KV_PAGE_TOKENS &&
+                    memcmp(&o->kv.domain, &s->kv.domain, sizeof o->kv.domain) == 0 &&
+                    memcmp(o->ids + n, s->ids + n, KV_PAGE_TOKENS * sizeof *s->ids) == 0 &&
+                    (page == 0 || memcmp(&o->kv.digests[page - 1], &s->kv.digests[page - 1], sizeof *o->kv.digests) == 0))
+                        return true;
+        }
+        return false;
+}
+
 static void add_prompts(SparkEngine *e, bool background, uint32_t room) {
         uint64_t passed[SPARK_SEQUENCES_MAX / 64] = {};
         SparkSequence *s;
@@ -178,6 +197,11 @@ static void add_prompts(SparkEngine *e, bool background, uint32_t room) {
                         e->tokens_reused += s->kv.n_held - held;
                         if (!s->generating)
                                 s->usage.n_cached += (uint32_t) (s->kv.n_held - held);
+                }
+
+                if (is_under_way(e, s)) {
+                        pass_over(e, s, passed);
+                        continue;
                 }
 
                 const size_t left = s->n_ids - s->kv.n_held;
