@@ -107,6 +107,9 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents, void *use
         if (n > 0) {
                 line[n] = 0;
                 answer = consent_answer_typed(line);
+                /* The rest of a long line is no line of its own. */
+                if (!memchr(line, '\n', (size_t) n))
+                        tcflush(fd, TCIFLUSH);
         } else
                 fputc('\n', a->tty);
         if (!answer) {
@@ -122,45 +125,46 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents, void *use
 
 /* ---- the object ---- */
 
-/* What is missing counts as not known. */
+/* A variant of strings, into room for CONSENT_CAPABILITIES_MAX. */
+static int read_capabilities(sd_bus_message *m, const char **ret, size_t *ret_n) {
+        const char *name;
+        size_t n = 0;
+        int r = sd_bus_message_enter_container(m, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "s");
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &name)) > 0) {
+                if (n >= CONSENT_CAPABILITIES_MAX)
+                        return -E2BIG;
+                ret[n++] = name;
+        }
+        if (r >= 0 && (r = sd_bus_message_exit_container(m)) >= 0)
+                r = sd_bus_message_exit_container(m);
+        *ret_n = n;
+        return r;
+}
+
+/* What is missing, or of another type, counts as not known. */
 static int read_details(sd_bus_message *m, uint32_t *ret_pid, ConsentWords *ret) {
         ConsentDetails d = { .app = "?", .kind = "", .certainty = "", .leaves = "" };
-        const char *capabilities[CONSENT_CAPABILITIES_MAX + 1];
-        const struct { const char *key; const char **ret; } texts[] = {
-                { "app", &d.app }, { "kind", &d.kind }, { "certainty", &d.certainty }, { "leaves", &d.leaves },
+        const char *capabilities[CONSENT_CAPABILITIES_MAX];
+        const struct { const char *key, *type; void *ret; } details[] = {
+                { "app", "s", &d.app }, { "kind", "s", &d.kind }, { "certainty", "s", &d.certainty }, { "leaves", "s", &d.leaves },
+                { "pid", "u", &d.pid }, { "capabilities", "as", NULL },
         };
         int r = sd_bus_message_enter_container(m, 'a', "{sv}");
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                const char *key, *contents;
-                char type;
-                if ((r = sd_bus_message_read(m, "s", &key)) < 0 || (r = sd_bus_message_peek_type(m, &type, &contents)) < 0)
+                const char *key, *type;
+                size_t i = 0;
+                if ((r = sd_bus_message_read(m, "s", &key)) < 0 || (r = sd_bus_message_peek_type(m, NULL, &type)) < 0)
                         return r;
-                bool taken = false;
-                for (size_t i = 0; i < ELEMENTSOF(texts); i++)
-                        if (strcmp(key, texts[i].key) == 0 && strcmp(contents, "s") == 0) {
-                                r = sd_bus_message_read(m, "v", "s", texts[i].ret);
-                                taken = true;
-                        }
-                if (strcmp(key, "pid") == 0 && strcmp(contents, "u") == 0) {
-                        r = sd_bus_message_read(m, "v", "u", &d.pid);
-                        taken = true;
-                } else if (strcmp(key, "capabilities") == 0 && strcmp(contents, "as") == 0) {
-                        r = sd_bus_message_enter_container(m, 'v', "as");
-                        if (r >= 0)
-                                r = sd_bus_message_enter_container(m, 'a', "s");
-                        const char *name;
-                        d.n_capabilities = 0;
-                        while (r >= 0 && (r = sd_bus_message_read(m, "s", &name)) > 0) {
-                                if (d.n_capabilities > CONSENT_CAPABILITIES_MAX)
-                                        return -EINVAL;
-                                capabilities[d.n_capabilities++] = name;
-                        }
-                        if (r >= 0 && (r = sd_bus_message_exit_container(m)) >= 0)
-                                r = sd_bus_message_exit_container(m);
-                        taken = true;
-                }
-                if (!taken)
+                while (i < ELEMENTSOF(details) && (strcmp(details[i].key, key) != 0 || strcmp(details[i].type, type) != 0))
+                        i++;
+                if (i == ELEMENTSOF(details))
                         r = sd_bus_message_skip(m, "v");
+                else if (details[i].ret)
+                        r = sd_bus_message_read(m, "v", type, details[i].ret);
+                else
+                        r = read_capabilities(m, capabilities, &d.n_capabilities);
                 if (r < 0 || (r = sd_bus_message_exit_container(m)) < 0)
                         return r;
         }
