@@ -82,6 +82,10 @@ void client_start_agent(const Client *c) {
         _cleanup_(sd_bus_message_dropp) sd_bus_message *m = NULL;
         if (c->user || sd_bus_open_user(&session) < 0)
                 return;
+        /* sparkd first: an agent counts as started once the sparkd that runs knows of it. Where sparkd cannot be started
+         * the caller's own call will say so. */
+        if (sd_bus_call_method(c->bus, SPARK_NAME, SPARK_PATH, "org.freedesktop.DBus.Peer", "Ping", NULL, NULL, NULL) < 0)
+                return;
         if (sd_bus_message_new_method_call(session, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                                            "StartServiceByName") >= 0 &&
             sd_bus_message_append(m, "su", AGENT_NAME, 0u) >= 0)

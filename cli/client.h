@@ -44,7 +44,8 @@ int client_open(const Context *context, Client *ret);
 void client_done(Client *c);
 
 /* The machine's sparkd cannot reach a session bus: whoever calls it from a session has the agent started that it may have
- * to ask. Says nothing and waits a moment at most where there is no session, or no agent. */
+ * to ask, about this very caller to begin with; before the first call. Says nothing, and waits a moment at most, where
+ * there is no session or no agent. */
 void client_start_agent(const Client *c);
 
 /* Names an error of the bus or of sparkd for a person (or as {"error", "message"} on standard output with --json) and

@@ -102,6 +102,7 @@ int session_open(const Context *context, Client *client, const ReplyOptions *o, 
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *path, *peer;
 
+        client_start_agent(client);
         int r = sd_bus_message_new_method_call(client->bus, &call, SPARK_NAME, SPARK_PATH, SPARK_INTERFACE, "CreateSession");
         if (r >= 0)
                 r = append_options(call, o);
@@ -116,8 +117,6 @@ int session_open(const Context *context, Client *client, const ReplyOptions *o, 
         _cleanup_free_ char *own_path = strdup(path), *own_peer = strdup(peer ?: SPARK_NAME);
         if (!own_path || !own_peer)
                 return complain(EXIT_FAILED, "Out of memory.");
-        /* Now that sparkd runs: an agent that is started tells it of itself before it counts as started. */
-        client_start_agent(client);
         *ret = (Session) { context, client, TAKE_PTR(own_path), TAKE_PTR(own_peer) };
         return EXIT_OK;
 }

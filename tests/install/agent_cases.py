@@ -98,4 +98,4 @@ def cases(m, tools):
 
     @case("consent is over with the rule")
     def _():
-        well(m(f"rm {RULES}; systemctl restart sparkd.service; rm -f /tmp/shown"))
+        well(m(f"rm {RULES} /srv/notification-stand-in; systemctl restart sparkd.service; rm -f /tmp/shown"))
