@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "basic/checked.h"
 #include "engine/models/lane.h"
@@ -76,6 +77,7 @@ static void carve_buffers(Forward *f, Carve *c) {
         f->pair_up = carve(c, pairs, f->pair_ff_stride * sizeof(float));
         f->pair_out = carve(c, pairs, f->embd_stride * sizeof(float));
         f->act_pairs = carve(c, pairs, act);
+        f->batch_size = c->size;
         f->rows = carve(c, rows, sizeof(Row));
         f->lanes = carve(c, f->n_threads_max, sizeof(Lane));
         for (unsigned i = 0; i < f->n_threads_max; i++) {
@@ -318,6 +320,15 @@ static void forward_job(void *userdata, unsigned thread, unsigned n_threads) {
                 output(l, post_norm);
 }
 
+/* What a prompt's batches touched is given back when single tokens follow: nothing in it outlives a batch. */
+static void release_batch(Forward *f) {
+        if (f->n_rows <= FEW_ROWS && f->n_touched > RELEASE_ROWS) {
+                madvise(f->arena, f->batch_size & ~((size_t) sysconf(_SC_PAGESIZE) - 1), MADV_DONTNEED);
+                f->n_touched = 0;
+        }
+        f->n_touched = MAX(f->n_touched, f->n_rows);
+}
+
 void forward_run(Forward *f, Pool *pool, const Segment *segments, size_t n_segments, float *logits) {
         f->pool = pool;
         f->segments = segments;
@@ -334,6 +345,7 @@ void forward_run(Forward *f, Pool *pool, const Segment *segments, size_t n_segme
                                 .logits = i + segments[s].n_logits >= segments[s].n ? (int) f->n_logits++ : -1,
                         };
 
+        release_batch(f);
         f->split = f->n_rows <= FEW_ROWS                              ? SPLIT_FEW
                    : f->n_rows < TOKENS_PER_THREAD * f->n_threads_max ? SPLIT_ROWS
                                                                       : SPLIT_TOKENS;

@@ -17,6 +17,7 @@
 #include "engine/models/forward.h"
 
 #define FEW_ROWS 3u                           /* SPLIT_FEW up to here */
+#define RELEASE_ROWS 64u                      /* so many rows' buffers stay resident between prompts */
 #define TOKENS_PER_THREAD 16u                 /* SPLIT_TOKENS from so many rows a thread */
 #define OUTPUT_PIECES 32u                     /* of the output matrix, a thread */
 
@@ -53,7 +54,8 @@ struct Forward {
 
         struct Lane *lanes;                   /* [n_threads_max] */
         void *arena;
-        size_t arena_size;
+        size_t arena_size, batch_size;        /* of the whole; of what single batches use, which comes first */
+        uint32_t n_touched;                   /* rows of it that are resident */
 
         /* this batch */
         Pool *pool;
