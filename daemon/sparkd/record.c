@@ -66,56 +66,46 @@ Ledger *record_ledger(User *u, int *ret_error) {
         return u->ledger;
 }
 
-static int field(struct iovec *v, size_t *n, const char *format, ...) _printf_(3, 4);
-static int field(struct iovec *v, size_t *n, const char *format, ...) {
-        char *text;
-        va_list ap;
-        va_start(ap, format);
-        int k = vasprintf(&text, format, ap);
-        va_end(ap);
-        if (k < 0)
-                return -ENOMEM;
-        v[(*n)++] = (struct iovec) { text, (size_t) k };
-        return 0;
-}
-
 /* Where standard error is not the journal's, nobody looks there for fields. */
 static void tell_journal(User *u, const LedgerUse *use, const char *capability, Told told) {
-        struct iovec v[16];
-        size_t n = 0;
-        bool denied = use->decision == DECISION_DENY;
-        int r;
+        char priority[4], uid[16], tokens[24], duration[24], message[1024];
 
         if (!getenv("JOURNAL_STREAM"))
                 return;
-        r = field(v, &n, "MESSAGE=%s (%s) %s %s: %s", use->app, certainty_name(use->certainty), messages[told].verb, capability,
-                  told == TOLD_REFUSED ? reason_name(use->reason) : use->outcome);
-        if (r >= 0)
-                r = field(v, &n, "MESSAGE_ID=%s", messages[told].id);
-        if (r >= 0)
-                r = field(v, &n, "PRIORITY=%d", messages[told].priority);
-        if (r >= 0)
-                r = field(v, &n, "SPARK_UID=%u", (unsigned) u->uid);
-        if (r >= 0)
-                r = field(v, &n, "SPARK_APP=%s", use->app);
-        if (r >= 0)
-                r = field(v, &n, "SPARK_CERTAINTY=%s", certainty_name(use->certainty));
-        if (r >= 0)
-                r = field(v, &n, "SPARK_CAPABILITY=%s", capability);
-        if (r >= 0)
-                r = field(v, &n, "SPARK_DECISION=%s", denied ? "deny" : "allow");
-        if (r >= 0)
-                r = field(v, &n, "SPARK_REASON=%s", reason_name(use->reason));
-        if (r >= 0)
-                r = field(v, &n, "SPARK_OUTCOME=%s", use->outcome);
-        if (r >= 0)
-                r = field(v, &n, "SPARK_TOKENS=%llu", (unsigned long long) (use->n_prompt + use->n_generated));
-        if (r >= 0)
-                r = field(v, &n, "SPARK_DURATION_USEC=%llu", (unsigned long long) use->duration_us);
-        if (r >= 0)
+        snprintf(priority, sizeof priority, "%d", messages[told].priority);
+        snprintf(uid, sizeof uid, "%u", (unsigned) u->uid);
+        snprintf(tokens, sizeof tokens, "%llu", (unsigned long long) (use->n_prompt + use->n_generated));
+        snprintf(duration, sizeof duration, "%llu", (unsigned long long) use->duration_us);
+        snprintf(message, sizeof message, "%s (%s) %s %s: %s", use->app, certainty_name(use->certainty), messages[told].verb, capability,
+                 told == TOLD_REFUSED ? reason_name(use->reason) : use->outcome);
+        const struct { const char *name, *value; } fields[] = {
+                { "MESSAGE", message },
+                { "MESSAGE_ID", messages[told].id },
+                { "PRIORITY", priority },
+                { "SPARK_UID", uid },
+                { "SPARK_APP", use->app },
+                { "SPARK_CERTAINTY", certainty_name(use->certainty) },
+                { "SPARK_CAPABILITY", capability },
+                { "SPARK_DECISION", use->decision == DECISION_DENY ? "deny" : "allow" },
+                { "SPARK_REASON", reason_name(use->reason) },
+                { "SPARK_OUTCOME", use->outcome },
+                { "SPARK_TOKENS", tokens },
+                { "SPARK_DURATION_USEC", duration },
+        };
+        struct iovec v[ELEMENTSOF(fields)];
+        size_t n = 0;
+
+        for (; n < ELEMENTSOF(fields); n++) {
+                char *text;
+                int size = asprintf(&text, "%s=%s", fields[n].name, fields[n].value);
+                if (size < 0)
+                        break;
+                v[n] = (struct iovec) { text, (size_t) size };
+        }
+        if (n == ELEMENTSOF(fields))
                 (void) sd_journal_sendv(v, (int) n);
-        for (size_t i = 0; i < n; i++)
-                free(v[i].iov_base);
+        while (n > 0)
+                free(v[--n].iov_base);
 }
 
 static void record(User *u, const LedgerUse *use, Told told) {

@@ -11,10 +11,9 @@
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
-#include "daemon/sparkd/record.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
-#include "daemon/sparkd/turn.h"
+#include "daemon/sparkd/turn-internal.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"         /* U+FFFD, for NUL: the model may write one, the bus cannot carry it */
 #define FINISHED_BYTES 512u                /* what one Finished counts as, of the client's window */
@@ -47,11 +46,6 @@ static void turn_stops(Turn *t) {
         a->n_running--;
         queue_ended(&a->user->queue, &a->lane, t->session->priority);
         app_hold(a);
-}
-
-static void turn_left_asking(Turn *t) {
-        t->session->app->n_asking--;
-        t->session->user->n_asking--;
 }
 
 /* ---- the end ---- */
@@ -106,32 +100,6 @@ static void turn_settle_transcript(Turn *t, const TurnEnd *end) {
                 session_truncate(s, t->n_before);
 }
 
-/* What was refused as too long or as no conversation was counted, and not computed. */
-static bool was_computed(const WorkerFinished *f) {
-        return f->reason != WIRE_FINISH_CONTEXT_FULL && f->reason != WIRE_FINISH_INVALID;
-}
-
-/* Where the worker has not said what it cost: what was guessed, had it begun. */
-static void turn_settle_charge(Turn *t, const WorkerFinished *f) {
-        uint64_t cost = t->given_usec > 0 ? MAX(t->charged, t->n_tokens) : 0;
-        if (f)
-                cost = was_computed(f) ? (uint64_t) f->n_prompt + f->n_generated : 0;
-        charge_correct(t->session->app, t->charged, cost);
-}
-
-static void turn_record(const Turn *t, const TurnEnd *end) {
-        const App *a = t->session->app;
-        const char *dot = end->error ? strrchr(end->error, '.') : NULL;
-
-        record_use(t->session->user, &(LedgerUse) {
-                .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
-                .capability = CAPABILITY_GENERATE, .tool = "", .decision = DECISION_ALLOW, .reason = t->reason,
-                .outcome = dot ? dot + 1 : end->reason,
-                .n_prompt = end->finished && was_computed(end->finished) ? end->finished->n_prompt : 0, .n_generated = end->finished ? end->finished->n_generated : t->n_tokens,
-                .duration_us = manager_now(t->session->user->manager) - t->called_usec,
-        });
-}
-
 static void turn_end(Turn *t, const TurnEnd *end) {
         Session *s = t->session;
         User *u = s->user;
@@ -146,9 +114,7 @@ static void turn_end(Turn *t, const TurnEnd *end) {
                 turn_stops(t);
         if (t->state == TURN_ASKING)
                 turn_left_asking(t);
-        else
-                turn_record(t, end);
-        turn_settle_charge(t, end->finished);
+        turn_account(t, end);
 
         turn_settle_transcript(t, end);
         if (s->client)
@@ -307,88 +273,13 @@ void turn_stalled(Turn *t) {
 
 /* ---- the beginning ---- */
 
-static size_t turn_wants(const Session *s, Want ret[2]) {
-        ret[0] = (Want) { CAPABILITY_GENERATE };
-        ret[1] = (Want) { CAPABILITY_BACKGROUND };
-        return s->asks_background ? 2 : 1;
-}
-
-/* A Request() was answered with "once" before. */
-static bool client_allowed_once(const Client *c, const Want *wants, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                bool found = false;
-                for (size_t k = 0; k < c->n_once; k++)
-                        found |= c->once[k].capability == wants[i].capability;
-                if (!found)
-                        return false;
-        }
-        return true;
-}
-
-/* Not allowed after all, or no longer. */
-static void turn_refuse(Turn *t, const Want *w, const Ruling *ruling) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-
-        if (t->state == TURN_RUNNING)
-                (void) worker_cancel(t->session->user->worker, t->request);
-        if (gate_refuse(t->session->app, w, ruling, &error) == -ENOMEM)
-                turn_fail(t, SPARK_ERROR_NOT_ALLOWED, "It is not allowed");
-        else
-                turn_fail(t, error.name, error.message);
-        sd_bus_error_free(&error);
-}
-
-static void turn_wait(Turn *t) {
+void turn_wait(Turn *t) {
         Session *s = t->session;
 
         t->state = TURN_WAITING;
         app_hold(s->app);
         queue_push(&s->user->queue, &s->app->lane, s->priority, &t->link);
         user_watch_waiting(s->user);
-}
-
-static void turn_answered(ConsentWaiter *w, Answer answer, Reason reason) {
-        Turn *t = LIST_OBJECT(w, Turn, consent);
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        Session *s = t->session;
-        User *u = s->user;
-        const Want *denied;
-        Want wants[2];
-        Ruling ruling;
-
-        gate_decide_all(u, &s->app->identity, wants, turn_wants(s, wants), ANSWER_ONCE, &ruling, &denied);
-        if (answer == ANSWER_NONE || answer == ANSWER_NEVER || ruling.decision == DECISION_DENY) {
-                if (ruling.decision != DECISION_DENY)
-                        ruling.reason = reason;
-                ruling.decision = DECISION_DENY;
-                turn_refuse(t, denied, &ruling);
-                return;
-        }
-        t->once = answer == ANSWER_ONCE;
-        t->reason = reason;
-        if (user_start_worker(u, &error) < 0) {
-                turn_fail(t, error.name ?: SPARK_ERROR_FAILED, error.message ?: "The worker cannot be started");
-                return;
-        }
-        list_remove(&t->link);
-        turn_left_asking(t);
-        turn_wait(t);
-        turns_schedule(u);
-}
-
-static int turn_ask(Turn *t, const Want *wants, size_t n, sd_bus_error *reterr) {
-        Session *s = t->session;
-        const ConsentAsker asker = { .identity = &s->client->identity, .pid = s->client->pid };
-
-        t->state = TURN_ASKING;
-        t->consent.answered = turn_answered;
-        int r = consent_ask(s->user, &asker, wants, n, &t->consent, reterr);
-        if (r < 0)
-                return r;
-        list_append(&s->user->asking, &t->link);
-        s->app->n_asking++;
-        s->user->n_asking++;
-        return 0;
 }
 
 /* What cannot be answered is not asked for either. */
@@ -419,7 +310,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         if (r < 0)
                 return r;
         n_wants = turn_wants(s, wants);
-        bool once = client_allowed_once(s->client, wants, n_wants);
+        bool once = turn_allowed_once(s->client, wants, n_wants);
         gate_decide_all(u, &s->client->identity, wants, n_wants, once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
         if (ruling.decision == DECISION_DENY)
                 return gate_refuse(s->app, denied, &ruling, reterr);
@@ -690,55 +581,8 @@ void turns_stop(User *u, const char *text) {
                 turn_fail(LIST_OBJECT(l, Turn, link), SPARK_ERROR_CANCELLED, text);
 }
 
-/* ---- when the rules or the answers change ---- */
-
-static Turn *next_in(Link *head, uint64_t round) {
-        LIST_FOREACH(head, l) {
-                Turn *t = LIST_OBJECT(l, Turn, link);
-                if (t->checked != round) {
-                        t->checked = round;
-                        return t;
-                }
-        }
-        return NULL;
-}
-
-/* From the start each time: the end of one may change every list. */
-Turn *turns_next(User *u, uint64_t round) {
-        Turn *t = next_in(&u->turns, round) ?: next_in(&u->asking, round);
-
-        LIST_FOREACH(&u->apps, a)
-                for (size_t p = 0; p < QUEUE_PRIORITIES && !t; p++)
-                        t = next_in(&LIST_OBJECT(a, App, link)->lane.priorities[p].items, round);
-        return t;
-}
-
-void turns_recheck(User *u) {
-        uint64_t round = ++u->recheck;
-        const Want *denied;
-        Want wants[2];
-        Ruling ruling;
-
-        for (Turn *t; (t = turns_next(u, round)); ) {
-                const Session *s = t->session;
-                gate_decide_all(u, s->client ? &s->client->identity : &s->app->identity, wants, turn_wants(s, wants),
-                                t->once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
-                if (ruling.decision == DECISION_DENY || (ruling.decision == DECISION_ASK && t->state != TURN_ASKING))
-                        turn_refuse(t, denied, &ruling);
-        }
-        turns_hold(u);
-}
-
 void turns_hold(User *u) {
         LIST_FOREACH(&u->apps, l)
                 app_hold(LIST_OBJECT(l, App, link));
         turns_schedule(u);
-}
-
-void turns_forget_once(User *u, const char *app) {
-        uint64_t round = ++u->recheck;
-
-        for (Turn *t; (t = turns_next(u, round)); )
-                if (!app || strcmp(t->session->app->identity.app, app) == 0)
-                        t->once = false;
 }

@@ -137,6 +137,9 @@ def cases(m, tools):
         entry = json.loads(lines.splitlines()[0])
         check(entry["SPARK_CAPABILITY"] == "generate" and entry["SPARK_CERTAINTY"] == "unit" and entry["MESSAGE_ID"] == USED, entry)
         check("used the assistant" in well(m(f"journalctl --list-catalog {USED}")))
+        answered = json.loads(well(m("journalctl -q --no-pager -o json SPARK_OUTCOME=once")).splitlines()[0])
+        check(answered["SPARK_APP"] == "?" and answered["SPARK_REASON"] == "user-allowed", answered)
+        check("was asked about" in well(m("journalctl --list-catalog " + answered["MESSAGE_ID"])))
         check(well(m("stat -c '%a %U' /var/lib/spark/state/ledger")).strip() == "700 spark", "the ledgers are open")
         check(m.as_user("alice", "ls /var/lib/spark/state/ledger")[0] != 0, "alice looks into it")
 
