@@ -127,6 +127,8 @@ void kv_table_truncate(KvTable *t, size_t n) {
 int kv_table_adopt(KvTable *t, const uint32_t *ids, size_t n) {
         if (t->n_held % KV_PAGE_TOKENS != 0)
                 return 0;
+        /* Pages of a step that was not computed in the end: nothing is in them. */
+        drop_from(t, t->n_held / KV_PAGE_TOKENS);
         int r = grow(t, n);
         if (r < 0)
                 return r;
