@@ -12,7 +12,7 @@
 
 #include "cli/spark-lm.h"
 
-enum { GENERATE_PROMPT, GENERATE_RAW, GENERATE_N, GENERATE_TEMPERATURE, GENERATE_SEED, GENERATE_SYSTEM, GENERATE_NO_DRAFTS, GENERATE_JSON };
+enum { GENERATE_PROMPT, GENERATE_RAW, GENERATE_N, GENERATE_TEMPERATURE, GENERATE_SEED, GENERATE_PENALTY, GENERATE_SYSTEM, GENERATE_NO_DRAFTS, GENERATE_JSON };
 
 #define N_DEFAULT 512
 #define N_MAX 16777216
@@ -133,7 +133,7 @@ static void print_summary(const Reply *reply, bool as_json) {
 
 static int generate(const LmCall *call) {
         const bool as_json = call->values[GENERATE_JSON] != NULL;
-        double temperature = 0, seed = 0, n = N_DEFAULT;
+        double temperature = 0, seed = 0, penalty = 1, n = N_DEFAULT;
 
         if (!call->values[GENERATE_PROMPT]) {
                 fprintf(stderr, "spark-lm: generate needs -p PROMPT\n");
@@ -141,6 +141,7 @@ static int generate(const LmCall *call) {
         }
         if ((call->values[GENERATE_TEMPERATURE] && !lm_number("temperature", call->values[GENERATE_TEMPERATURE], 0, 5, &temperature)) ||
             (call->values[GENERATE_SEED] && !lm_number("seed", call->values[GENERATE_SEED], 0, 9007199254740992.0, &seed)) ||
+            (call->values[GENERATE_PENALTY] && !lm_number("repeat-penalty", call->values[GENERATE_PENALTY], 1, 2, &penalty)) ||
             (call->values[GENERATE_N] && !lm_number("n", call->values[GENERATE_N], 1, N_MAX, &n)))
                 return 2;
 
@@ -156,6 +157,7 @@ static int generate(const LmCall *call) {
         SamplerParams sampler = SAMPLER_PARAMS_DEFAULT;
         sampler.temperature = (float) temperature;
         sampler.seed = (uint64_t) seed;
+        sampler.repeat_penalty = (float) penalty;
         Reply reply = { .ids = as_json ? json_array() : NULL };
         signal(SIGINT, interrupt);
         int r = run_reply(e, &(SparkStart) { .ids = list.ids, .n_ids = list.n, .max_tokens = (uint32_t) n, .sampler = sampler,
@@ -178,6 +180,7 @@ const LmCommand lm_generate = {
                 [GENERATE_N] = { "n", "N", "tokens at most; default 512", 'n' },
                 [GENERATE_TEMPERATURE] = { "temperature", "T", "0 (the default) is greedy" },
                 [GENERATE_SEED] = { "seed", "S", "of the draws; default 0" },
+                [GENERATE_PENALTY] = { "repeat-penalty", "P", "1 (the default) to 2, of the last 64 tokens" },
                 [GENERATE_SYSTEM] = { "system", "TEXT", "instructions before the prompt" },
                 [GENERATE_NO_DRAFTS] = { "no-drafts", NULL, "guess nothing ahead: the same tokens, one a step" },
                 [GENERATE_JSON] = { "json", NULL, "one JSON object at the end instead of a stream" },

@@ -51,7 +51,6 @@ int spark_engine_new(SparkModel *m, Pool *pool, const SparkEngineParams *p, Spar
         e->n_ctx = p->n_ctx > 0 ? p->n_ctx : MIN(hp->n_ctx_train, N_CTX_DEFAULT_MAX);
         e->chunk = p->chunk > 0 ? MIN(p->chunk, SPARK_CHUNK) : SPARK_CHUNK;
         e->mixed_chunk = MIXED_CHUNK_FIRST;
-        e->favour_chunk = FAVOUR_CHUNK_FIRST;
 
         uint64_t context = 0;
         for (unsigned g = 0; g < MODEL_KV_GROUPS_MAX; g++) {

@@ -15,7 +15,6 @@
 #define N_CTX_DEFAULT_MAX 8192u
 #define KV_CONTEXTS_DEFAULT 4u                /* budget where none is given, in full contexts */
 #define MIXED_CHUNK_FIRST 8u                  /* prompt tokens beside generating sequences, until steps were measured */
-#define FAVOUR_CHUNK_FIRST 32u                /* and where they give way */
 #define ROWS_MAX (SPARK_ROWS_MAX + SPARK_CHUNK)
 #define DRAFT_ROWS_MAX (DRAFT_MAX + 1)      /* rows of a step up to which more are added by guessing */
 
@@ -94,10 +93,11 @@ struct SparkEngine {
 
         uint64_t decode_us;                   /* what a step without prompts takes, averaged */
         uint32_t mixed_chunk;                 /* prompt tokens beside generating sequences */
-        uint32_t favour_chunk;                /* in a step that many generating sequences of one app are left out of */
-        uint32_t n_favours;                   /* steps so far, in a row, for apps that generate nothing yet */
-        bool favours;                         /* this step is for apps that generate nothing yet */
-        bool left_out;                        /* and somebody gave way in it */
+        uint32_t n_favours;                   /* steps so far, in a row, that favoured newcomers */
+        int64_t favour_debt_us;               /* time that crowds have given to newcomers, less what they were owed */
+        bool crowded;                         /* an app has much running, and generates */
+        bool newcomers;                       /* an app that generates nothing yet waits for its first token */
+        bool favours;                         /* this step is for newcomers, crowds are left out of it */
 
         SparkEvent *events;
         size_t n_events;

@@ -6,8 +6,9 @@
  * While sequences generate, the chunk is kept so small that a step takes less than twice as long as without it: what a
  * long prompt costs the others is bounded, and results do not depend on where a prompt is cut.
  *
- * An app that generates in many rows at once gives way, two steps of three, to one that generates nothing yet: whoever
- * asks one thing has its first token soon, whatever others have running.
+ * An app that has much running gives way to one that generates nothing yet, for two thirds of the time: whoever asks
+ * one thing has its first token soon, whatever others have running. It is time that is shared, in steps that are large
+ * enough to be worth their while, since on a busy machine no single step's length says much.
  *
  * When pages run out, whoever came later, background before interactive, gives its own up and computes them again when
  * there is room. Who came first is never asked, so that something always goes on. */
@@ -18,10 +19,11 @@
 
 #define MIXED_CHUNK_MIN 4u
 #define MIXED_SLOWDOWN 1.75                   /* aimed at: below 2, as steps vary */
-#define FAVOUR_CHUNK_MIN 16u
-#define FAVOUR_LENGTH 0.75                    /* of a step that many gave way in, by theirs */
-#define FAVOUR_STEPS 2u                       /* in a row, then one for all */
-#define ROWS_UNDISTURBED 2u                   /* of one app, that never give way */
+#define FAVOUR_CHUNK 64u                      /* of prompts alone: fewer tokens are computed at half the speed */
+#define FAVOUR_PARTS 2                        /* of the time, to one of the crowd's */
+#define FAVOUR_CREDIT_US 100000               /* of newcomers, where nobody gave way for long */
+#define FAVOUR_STEPS 2u                       /* the same among prompts: in a row, then one for all */
+#define UNDISTURBED 2u                        /* sequences of one app, that never give way */
 
 /* Smaller goes first, and keeps its pages longer. */
 static bool before(const SparkSequence *a, const SparkSequence *b) {
@@ -44,7 +46,7 @@ static bool prompt_before(const SparkEngine *e, const SparkSequence *a, const Sp
 }
 
 static bool gives_way(const SparkEngine *e, const SparkSequence *s) {
-        return e->favours && s->share->n_generating > ROWS_UNDISTURBED;
+        return e->favours && s->share->n_running > UNDISTURBED;
 }
 
 static bool in_step(const SparkEngine *e, const SparkSequence *s) {
@@ -186,7 +188,7 @@ static void add_prompts(SparkEngine *e, bool background, uint32_t room) {
         SparkSequence *s;
 
         while (room > 0 && (s = next_of(e, background, SEQUENCE_PROMPT, passed))) {
-                if (!may_return(e, s)) {
+                if (!may_return(e, s) || (e->crowded && !e->favours && s->share->n_generating == 0)) {
                         pass_over(e, s, passed);
                         continue;
                 }
@@ -245,8 +247,7 @@ static void add_drafts(SparkEngine *e) {
 
 /* Counts who runs what, and whether this step is for those who generate nothing yet. */
 static void count_shares(SparkEngine *e, bool background) {
-        bool newcomers = false, crowd = false;
-
+        e->newcomers = e->crowded = false;
         for (size_t i = 0; i < e->n_shares; i++)
                 e->shares[i]->n_running = e->shares[i]->n_generating = 0;
         for (size_t i = 0; i < e->n_sequences; i++) {
@@ -255,23 +256,24 @@ static void count_shares(SparkEngine *e, bool background) {
                         continue;
                 s->share->n_running++;
                 s->share->n_generating += s->state == SEQUENCE_GENERATE;
-                crowd = crowd || s->share->n_generating > ROWS_UNDISTURBED;
         }
-        for (size_t i = 0; i < e->n_shares; i++)
-                newcomers = newcomers || (e->shares[i]->n_running > 0 && e->shares[i]->n_generating == 0);
-        e->n_favours = newcomers && e->n_favours < FAVOUR_STEPS ? e->n_favours + 1 : 0;
-        e->favours = e->n_favours > 0;
-        e->left_out = e->favours && crowd;
+        for (size_t i = 0; i < e->n_shares; i++) {
+                const Share *share = e->shares[i];
+                e->newcomers = e->newcomers || (share->n_running > 0 && share->n_generating == 0);
+                e->crowded = e->crowded || (share->n_running > UNDISTURBED && share->n_generating > 0);
+        }
+        e->n_favours = e->newcomers && e->n_favours < FAVOUR_STEPS ? e->n_favours + 1 : 0;
+        e->favours = e->newcomers && (e->crowded ? e->favour_debt_us <= 0 : e->n_favours > 0);
 }
 
 static void add_kind(SparkEngine *e, bool background) {
         count_shares(e, background);
         add_generating(e, background);
         add_drafts(e);
-        add_prompts(e, background, e->n_rows > 0 ? MIN(e->mixed_chunk, e->chunk) : e->left_out ? MIN(e->favour_chunk, e->chunk) : e->chunk);
+        add_prompts(e, background, MIN(e->chunk, e->n_rows > 0 ? e->mixed_chunk : e->crowded ? FAVOUR_CHUNK : e->chunk));
         /* Nothing came of it: no page was to be had. */
-        if (e->left_out && e->n_rows == 0) {
-                e->favours = e->left_out = false;
+        if (e->favours && e->n_rows == 0) {
+                e->favours = false;
                 add_generating(e, background);
         }
 }
@@ -318,12 +320,15 @@ void schedule_learn(SparkEngine *e, uint64_t step_us) {
                 n_drafted += e->rows[i].n_drafted;
         }
 
+        if (e->crowded && e->favours)
+                e->favour_debt_us += (int64_t) step_us;
+        else if (e->crowded)
+                e->favour_debt_us = MAX(e->favour_debt_us - FAVOUR_PARTS * (int64_t) step_us, (int64_t) -FAVOUR_CREDIT_US);
+
         if (n_prompt == 0 && n_drafted > 0)
                 return;
         if (n_prompt == 0)
                 e->decode_us = e->decode_us > 0 ? (7 * e->decode_us + step_us) / 8 : step_us;
         else if (e->decode_us > 0 && n_generate > 0)
                 adapt(&e->mixed_chunk, n_prompt, (double) step_us > MIXED_SLOWDOWN * (double) e->decode_us, MIXED_CHUNK_MIN, e->chunk);
-        else if (e->decode_us > 0 && e->left_out)
-                adapt(&e->favour_chunk, n_prompt, (double) step_us > FAVOUR_LENGTH * (double) e->decode_us, FAVOUR_CHUNK_MIN, e->chunk);
 }

@@ -124,6 +124,7 @@ int main(int argc, char **argv) {
         SparkEngine *e;
         int fd = argc > 1 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
 
+        setvbuf(stdout, NULL, _IOLBF, 0);
         if (fd < 0 || fstat(fd, &st) < 0 || repeat == 0) {
                 fprintf(stderr, "usage: bench-interference MODEL [REPEAT]\n");
                 return 2;

@@ -3,7 +3,8 @@
  *
  *   crowd N WORDS    keeps N replies to prompts of so many words open, each as long as it can be; "ready" once N were
  *                    asked for and one speaks; until standard input ends
- *   first N WORDS    N replies one after another: milliseconds from each call to its first text, a line each */
+ *   first N WORDS    N replies one after another, a line each: milliseconds from the call to the first text, the same as
+ *                    sparkd has them, tokens of the prompt */
 
 #include <poll.h>
 #include <stdio.h>
@@ -72,9 +73,10 @@ static void first(TestClient *c, size_t n, size_t words) {
                 const Reply *r = client_reply(c, path, turn);
                 while (r->n_deltas == 0 && r->n_finished == 0)
                         client_process(c, 1000000);
-                printf("%.1f\n", now_ms() - begin);
-                fflush(stdout);
+                const double ms = now_ms() - begin;
                 client_finish(c, path, turn);
+                printf("%.1f %.1f %u\n", ms, r->first_token_ms, r->n_prompt);
+                fflush(stdout);
                 close_session(c, path);
         }
 }
