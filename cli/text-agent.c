@@ -23,6 +23,7 @@
 typedef struct Question {
         char *id;
         ConsentWords words;
+        uint32_t seconds;                 /* to answer; 0: not told */
         sd_bus_message *call;
 } Question;
 
@@ -63,7 +64,10 @@ static void fail_question(TextAgent *a, size_t i, const char *error, const char 
 static void print_choices(TextAgent *a) {
         for (size_t i = 0; i < CONSENT_ANSWERS; i++)
                 fprintf(a->tty, "%s[%c] %s", i > 0 ? "  " : "", consent_answers[i].key, consent_answers[i].label);
-        fprintf(a->tty, "\nYour answer, within %u seconds: ", CONSENT_SECONDS);
+        if (a->questions[0].seconds > 0)
+                fprintf(a->tty, "\nYour answer, within %u seconds: ", a->questions[0].seconds);
+        else
+                fputs("\nYour answer: ", a->tty);
         fflush(a->tty);
 }
 
@@ -144,12 +148,12 @@ static int read_capabilities(sd_bus_message *m, const char **ret, size_t *ret_n)
 }
 
 /* What is missing, or of another type, counts as not known. */
-static int read_details(sd_bus_message *m, uint32_t *ret_pid, ConsentWords *ret) {
+static int read_details(sd_bus_message *m, uint32_t *ret_pid, uint32_t *ret_seconds, ConsentWords *ret) {
         ConsentDetails d = { .app = "?", .kind = "", .certainty = "", .leaves = "" };
         const char *capabilities[CONSENT_CAPABILITIES_MAX];
         const struct { const char *key, *type; void *ret; } details[] = {
                 { "app", "s", &d.app }, { "kind", "s", &d.kind }, { "certainty", "s", &d.certainty }, { "leaves", "s", &d.leaves },
-                { "pid", "u", &d.pid }, { "capabilities", "as", NULL },
+                { "pid", "u", &d.pid }, { "seconds", "u", ret_seconds }, { "capabilities", "as", NULL },
         };
         int r = sd_bus_message_enter_container(m, 'a', "{sv}");
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
@@ -190,7 +194,7 @@ static int on_request(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         int r = sd_bus_message_read(m, "s", &id);
         if (r < 0)
                 return r;
-        if (strlen(id) > QUESTION_ID_MAX || (r = read_details(m, &pid, &q->words)) < 0)
+        if (strlen(id) > QUESTION_ID_MAX || (r = read_details(m, &pid, &q->seconds, &q->words)) < 0)
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_INVALID_ARGS, "there is nothing in it that could be asked");
         if (a->own && pid != (uint32_t) getpid()) {
                 question_done(q);

@@ -11,7 +11,6 @@
 #define CONSENT_NAME_MAX 48u            /* characters of an app's name, of its id, and of what would leave */
 #define CONSENT_ID_MAX 160u
 #define CONSENT_LEAVES_MAX 600u
-#define CONSENT_SECONDS 60u             /* that sparkd waits for an answer */
 
 typedef struct ConsentDetails {
         const char *app;                /* its id, as the system knows it; "?" where it does not */

@@ -185,12 +185,13 @@ static int append_details(sd_bus_message *m, const Consent *c) {
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}",
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
                                           "app", "s", c->identity.app,
                                           "kind", "s", identity_kind_name(c->identity.kind),
                                           "certainty", "s", certainty_name(c->identity.certainty),
                                           "pid", "u", (uint32_t) c->pid,
                                           "leaves", "s", leaves(c),
+                                          "seconds", "u", (uint32_t) (c->user->manager->config.consent_usec / 1000000),
                                           "parent-window", "s", c->parent_window ?: "");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'e', "sv");

@@ -175,7 +175,7 @@ int sparkd_on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
 void sparkd_ask(Sparkd *s, Asked *a, const char *id, const char *app, const char *capability) {
         *a = (Asked) {};
         must(sd_bus_call_method_async(s->bus, NULL, s->agent, AGENT_PATH, "org.spark.Assistant.Agent", "RequestConsent",
-                                      sparkd_on_answer, a, "sa{sv}", id, 5, "app", "s", app, "kind", "s", "scope", "certainty", "s",
+                                      sparkd_on_answer, a, "sa{sv}", id, 6, "seconds", "u", 60u, "app", "s", app, "kind", "s", "scope", "certainty", "s",
                                       "unit", "pid", "u", 42u, "capabilities", "as", 1, capability), "RequestConsent");
 }
 

@@ -199,14 +199,14 @@ static void on_terminal(const char *const *argv) {
 static void test_terminal_ask(void) {
         unsigned before = server.n_shown;
         on_terminal((const char *const[]) { notes, "ask", "--max-tokens", "4", "Hello", NULL });
-        UNTIL(terminal_shows(&terminal, "within 60 seconds: "));
+        UNTIL(terminal_shows(&terminal, "within 3 seconds: "));
         CHECK(terminal_shows(&terminal, "ask the assistant?"));
         terminal_type(&terminal, "o\n");
         int status = terminal_end(&terminal);
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 
         on_terminal((const char *const[]) { notes, "ask", "--max-tokens", "4", "Hello", NULL });
-        UNTIL(terminal_shows(&terminal, "within 60 seconds: "));
+        UNTIL(terminal_shows(&terminal, "within 3 seconds: "));
         terminal_type(&terminal, "d\n");
         UNTIL(terminal_shows(&terminal, "Not allowed"));
         status = terminal_end(&terminal);
@@ -217,7 +217,7 @@ static void test_terminal_ask(void) {
 
 static void test_terminal_interrupt(void) {
         on_terminal((const char *const[]) { notes, "ask", "--max-tokens", "4", "Hello", NULL });
-        UNTIL(terminal_shows(&terminal, "within 60 seconds: "));
+        UNTIL(terminal_shows(&terminal, "within 3 seconds: "));
         terminal_type(&terminal, "\003");
         int status = terminal_end(&terminal);
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 130);
@@ -226,7 +226,7 @@ static void test_terminal_interrupt(void) {
 
 static void test_terminal_time_out(void) {
         on_terminal((const char *const[]) { notes, "ask", "--max-tokens", "4", "Hello", NULL });
-        UNTIL(terminal_shows(&terminal, "within 60 seconds: "));
+        UNTIL(terminal_shows(&terminal, "within 3 seconds: "));
         UNTIL(terminal_shows(&terminal, "(withdrawn") && terminal_shows(&terminal, "nobody answered"));
         int status = terminal_end(&terminal);
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 4);
@@ -246,7 +246,7 @@ static void test_terminal_chat(void) {
         on_terminal((const char *const[]) { notes, "chat", "--no-history", "--max-tokens", "4", NULL });
         UNTIL(terminal_shows(&terminal, "/help says more."));
         terminal_type(&terminal, "Hello\n");
-        UNTIL(terminal_shows(&terminal, "within 60 seconds: "));
+        UNTIL(terminal_shows(&terminal, "within 3 seconds: "));
         terminal_forget(&terminal);
         terminal_type(&terminal, "s\n");
         UNTIL(terminal_shows(&terminal, "> "));
@@ -270,7 +270,7 @@ static void test_sparkctl_agent(void) {
         on_terminal((const char *const[]) { "sparkctl", "agent", NULL });
         UNTIL(terminal_shows(&terminal, "Questions will be asked here."));
         ask_start(&a);
-        UNTIL(terminal_shows(&terminal, "within 60 seconds: "));
+        UNTIL(terminal_shows(&terminal, "within 3 seconds: "));
         CHECK(terminal_shows(&terminal, notes));
         terminal_type(&terminal, "once\n");
         CHECK_INT(app_end(&a), 0);
