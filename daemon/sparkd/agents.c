@@ -65,7 +65,7 @@ static int check_caller(Manager *m, const Caller *c, sd_bus_error *reterr) {
         return 0;
 }
 
-int agent_register(Manager *m, const Caller *c, const char *path, sd_bus_error *reterr) {
+int agent_register(Manager *m, const Caller *c, const char *path, bool desktop, sd_bus_error *reterr) {
         int r;
 
         if (find_registered(m, c->name, path))
@@ -76,7 +76,7 @@ int agent_register(Manager *m, const Caller *c, const char *path, sd_bus_error *
         Agent *a = calloc(1, sizeof *a);
         if (!a)
                 return -ENOMEM;
-        *a = (Agent) { .manager = m, .uid = c->uid, .number = ++m->last_agent, .name = strdup(c->name), .path = strdup(path) };
+        *a = (Agent) { .manager = m, .uid = c->uid, .desktop = desktop, .number = ++m->last_agent, .name = strdup(c->name), .path = strdup(path) };
         identity_session(&c->identity, a->session);
         r = a->name && a->path ? sd_bus_track_new(m->bus, &a->track, on_gone, a) : -ENOMEM;
         if (r >= 0)

@@ -14,12 +14,13 @@ typedef struct Agent {
         Link link;                         /* in manager->agents */
         uint64_t number;                   /* grows: a later one comes first */
         uid_t uid;
+        bool desktop;                      /* the session's own: it can say who a process is, too */
         char *name, *path;
         char session[SESSION_ID_MAX];      /* logind's; "" of a user service or a desktop's program */
         sd_bus_track *track;
 } Agent;
 
-int agent_register(Manager *m, const Caller *c, const char *path, sd_bus_error *reterr);
+int agent_register(Manager *m, const Caller *c, const char *path, bool desktop, sd_bus_error *reterr);
 int agent_unregister(Manager *m, const char *name, const char *path, sd_bus_error *reterr);
 void agents_done(Manager *m);
 

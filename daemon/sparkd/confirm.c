@@ -80,12 +80,12 @@ static int on_word(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         return 0;
 }
 
-/* One that belongs to no login session: the desktop's own. Those on a terminal know of nothing but themselves. */
+/* The session's own. Those on a terminal answer questions and no more. */
 static const Agent *confirming_agent(Manager *m, uid_t uid, const char *except) {
         const Agent *found = NULL;
         LIST_FOREACH(&m->agents, l) {
                 const Agent *a = LIST_OBJECT(l, Agent, link);
-                if (a->uid == uid && !a->session[0] && strcmp(a->name, except) != 0)
+                if (a->uid == uid && a->desktop && strcmp(a->name, except) != 0)
                         found = a;
         }
         return found;

@@ -56,11 +56,12 @@ static int method_register_agent(sd_bus_message *message, void *userdata, sd_bus
                 r = options_read(message, agent_options, ELEMENTSOF(agent_options), &o, NULL, reterr);
         if (r >= 0 && o.kind && strcmp(o.kind, "desktop") != 0 && strcmp(o.kind, "text") != 0)
                 r = sd_bus_error_set(reterr, SPARK_ERROR_INVALID_INPUT, "Option 'kind' has to be 'desktop' or 'text'");
+        const bool desktop = o.kind && strcmp(o.kind, "desktop") == 0;
         free(o.kind);
         if (r >= 0)
                 r = caller_of_message(m, message, &c, reterr);
         if (r >= 0)
-                r = agent_register(m, &c, path, reterr);
+                r = agent_register(m, &c, path, desktop, reterr);
         return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
