@@ -91,7 +91,7 @@ struct SparkEngine {
         size_t logits_allocated;              /* rows */
         _Atomic uint32_t sample_next;
 
-        uint64_t decode_us;                   /* what a step without prompts takes, averaged */
+        uint64_t decode_us, drafted_us;       /* what a step without prompts takes, averaged; and one that guesses */
         uint32_t mixed_chunk;                 /* prompt tokens beside generating sequences */
         uint32_t n_favours;                   /* steps so far, in a row, that favoured newcomers */
         int64_t favour_debt_us;               /* time that crowds have given to newcomers, less what they were owed */

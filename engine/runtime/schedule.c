@@ -18,6 +18,7 @@
 #include "engine/runtime/runtime.h"
 
 #define MIXED_CHUNK_MIN 4u
+#define MIXED_TILE 4u                         /* rows that the kernels compute together: one more costs as much again */
 #define MIXED_SLOWDOWN 1.75                   /* aimed at: below 2, as steps vary */
 #define FAVOUR_CHUNK 64u                      /* of prompts alone: fewer tokens are computed at half the speed */
 #define FAVOUR_PARTS 2                        /* of the time, to one of the crowd's */
@@ -266,11 +267,19 @@ static void count_shares(SparkEngine *e, bool background) {
         e->favours = e->newcomers && (e->crowded ? e->favour_debt_us <= 0 : e->n_favours > 0);
 }
 
+/* Prompt tokens beside what generates: as many as fill tiles up. */
+static uint32_t mixed_room(const SparkEngine *e) {
+        uint32_t n = 0;
+        for (size_t i = 0; i < e->n_rows; i++)
+                n += e->rows[i].n;
+        return e->mixed_chunk - (n + e->mixed_chunk) % MIXED_TILE;
+}
+
 static void add_kind(SparkEngine *e, bool background) {
         count_shares(e, background);
         add_generating(e, background);
         add_drafts(e);
-        add_prompts(e, background, MIN(e->chunk, e->n_rows > 0 ? e->mixed_chunk : e->crowded ? FAVOUR_CHUNK : e->chunk));
+        add_prompts(e, background, MIN(e->chunk, e->n_rows > 0 ? mixed_room(e) : e->crowded ? FAVOUR_CHUNK : e->chunk));
         /* Nothing came of it: no page was to be had. */
         if (e->favours && e->n_rows == 0) {
                 e->favours = false;
@@ -304,7 +313,7 @@ void schedule_step(SparkEngine *e) {
 
 /* Only a step that was as large as it might be says something of the size. */
 static void adapt(uint32_t *chunk, uint32_t n, bool too_long, uint32_t least, uint32_t most) {
-        if (n < *chunk)
+        if (n + MIXED_TILE <= *chunk)
                 return;
         if (too_long)
                 *chunk = MAX(least, *chunk - (*chunk + 7) / 8);
@@ -325,10 +334,9 @@ void schedule_learn(SparkEngine *e, uint64_t step_us) {
         else if (e->crowded)
                 e->favour_debt_us = MAX(e->favour_debt_us - FAVOUR_PARTS * (int64_t) step_us, (int64_t) -FAVOUR_CREDIT_US);
 
-        if (n_prompt == 0 && n_drafted > 0)
-                return;
+        uint64_t *usual_us = n_drafted > 0 ? &e->drafted_us : &e->decode_us;
         if (n_prompt == 0)
-                e->decode_us = e->decode_us > 0 ? (7 * e->decode_us + step_us) / 8 : step_us;
-        else if (e->decode_us > 0 && n_generate > 0)
-                adapt(&e->mixed_chunk, n_prompt, (double) step_us > MIXED_SLOWDOWN * (double) e->decode_us, MIXED_CHUNK_MIN, e->chunk);
+                *usual_us = *usual_us > 0 ? (7 * *usual_us + step_us) / 8 : step_us;
+        else if (*usual_us > 0 && n_generate > 0)
+                adapt(&e->mixed_chunk, n_prompt, (double) step_us > MIXED_SLOWDOWN * (double) *usual_us, MIXED_CHUNK_MIN, e->chunk);
 }
