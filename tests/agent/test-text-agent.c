@@ -212,6 +212,7 @@ int main(int argc, char **argv) {
         if (argc != 2)
                 return 2;
         sparkctl = argv[1];
+        setenv("LC_ALL", "C.UTF-8", 1);         /* the characters that are looked for */
         must(sd_event_default(&test_event), "event loop");
         bus_start(&bus);
         snprintf(address, sizeof address, "DBUS_SESSION_BUS_ADDRESS=%s", bus.address);
