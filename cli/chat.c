@@ -17,7 +17,7 @@
 static int help(void) {
         printf("sparkctl chat [OPTION…]\n\n"
                "Holds a conversation: every line is a turn, what was said before is remembered. Standard input may be a pipe,\n"
-               "the conversation then ends with it.\n\n"
+               "the conversation then ends with it. Where it grows too long for the model, what was said first is forgotten.\n\n"
                "Ctrl-C ends the reply under way, Ctrl-D the conversation. Lines that begin with '/' are commands:\n"
                "  /new    forget everything, begin anew\n"
                "  /help   print these\n"
@@ -75,6 +75,8 @@ static void say_line(Chat *c, const char *line) {
                 c->worst = r;
                 return;
         }
+        if (turn_dropped(&turn) > 0)
+                complain(0, "The conversation has grown too long for the model; what was said first is forgotten.");
         if (c->context->json)
                 print_json(turn_to_json(&turn));
         else if (terminal_is(stdout) && turn.reason && strcmp(turn.reason, "cancelled") == 0)
@@ -103,7 +105,7 @@ int verb_chat(Context *c, int argc, char **argv) {
         static const struct option options[] = {
                 COMMON_OPTIONS, REPLY_OPTIONS, { "no-history", no_argument, NULL, OPT_NO_HISTORY }, {},
         };
-        ReplyOptions o = {};
+        ReplyOptions o = { .drop_oldest = true };
         bool keep = true;
         for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
                 if (opt == 'h')

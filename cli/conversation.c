@@ -94,6 +94,8 @@ static int append_options(sd_bus_message *m, const ReplyOptions *o) {
                 r = sd_bus_message_append(m, "{sv}", "instructions", "s", o->instructions);
         if (r >= 0 && o->model)
                 r = sd_bus_message_append(m, "{sv}", "model", "s", o->model);
+        if (r >= 0 && o->drop_oldest)
+                r = sd_bus_message_append(m, "{sv}", "overflow", "s", "drop-oldest");
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -324,6 +326,10 @@ int session_turn(Session *s, const Part *parts, size_t n_parts, const ReplyOptio
 
 static double figure(const Turn *t, const char *key) {
         return json_number_value(json_object_get(t->usage, key));
+}
+
+unsigned turn_dropped(const Turn *t) {
+        return (unsigned) figure(t, "dropped-turns");
 }
 
 void turn_print_stats(const Turn *t) {

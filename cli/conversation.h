@@ -14,6 +14,7 @@ typedef struct ReplyOptions {
         uint32_t max_tokens;
         const char *instructions, *model;
         bool temperature_set, seed_set, max_tokens_set, stats, no_agent;
+        bool drop_oldest;                         /* turns that no longer fit make room, rather than the next one fail */
 } ReplyOptions;
 
 #define REPLY_OPTIONS                                                     \
@@ -70,6 +71,9 @@ void turn_done(Turn *t);
  * and SIGTERM cancel the reply and nothing else; a second one stops waiting for its end. EXIT_OK also for a cancelled
  * turn: see reason. *ret is filled in any case and to be done. *ret_lost: the session is gone. */
 int session_turn(Session *s, const Part *parts, size_t n_parts, const ReplyOptions *o, Turn *ret, bool *ret_lost);
+
+/* How many turns have made room for this one. */
+unsigned turn_dropped(const Turn *t);
 
 /* The line of figures for --stats, to standard error; the object for --json. */
 void turn_print_stats(const Turn *t);

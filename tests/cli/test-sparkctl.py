@@ -101,6 +101,19 @@ def _():
     check(turns[2][1] < turns[1][1], turns)
 
 
+@case("a conversation that grows too long goes on, and says what it costs")
+def _():
+    line = b" ".join(b"%d stones" % i for i in range(700)) + b"\n"
+    r = subprocess.run([SPARKCTL, "chat", "--json", "--max-tokens", "4"], input=3 * line, capture_output=True, timeout=600)
+    check(r.returncode == 0, r.stderr)
+    turns = [json.loads(t) for t in r.stdout.splitlines()]
+    check(len(turns) == 3 and all(t["text"] for t in turns), turns)
+    dropped = [t["usage"]["dropped-turns"] for t in turns]
+    print(f"# {[t['usage']['prompt-tokens'] for t in turns]} tokens, dropped {dropped}")
+    check(any(dropped) and not dropped[0], dropped)
+    check(r.stderr.decode().count("forgotten") == sum(d > 0 for d in dropped), r.stderr)
+
+
 @case("Ctrl-C in chat ends the reply and not the conversation")
 def _():
     p = start("chat", "--json", "--max-tokens", "400")
