@@ -132,7 +132,7 @@ static bool scope_name(Identity *id, const char *unit, size_t n) {
 /* app[-<launcher>]-<id>[@<instance>].service of the user's manager; dbus-…-<id>@….service and others by their name. */
 static bool service_name(Identity *id, const char *unit, size_t n, bool of_user) {
         size_t k = n - strlen(".service");
-        if (of_user && has_prefix(unit, n, "snap.")) {
+        if (of_user && has_prefix(unit, k, "snap.")) {
                 const char *name = unit + 5, *end = memchr(name, '.', k - 5);
                 return end && settle(id, IDENTITY_SNAP, CERTAINTY_UNIT, name, (size_t) (end - name));
         }

@@ -34,6 +34,8 @@ static const struct {
         { U1000 "app.slice/app-org.kde.dolphin@4f3c.service\n", IDENTITY_USER_SERVICE, CERTAINTY_UNIT, "org.kde.dolphin" },
         { U1000 "app.slice/app-gnome-org.gnome.Evolution@autostart.service\n", IDENTITY_USER_SERVICE, CERTAINTY_UNIT, "org.gnome.Evolution" },
         { U1000 "app.slice/backup.service\n", IDENTITY_USER_SERVICE, CERTAINTY_UNIT, "backup.service" },
+        { U1000 "app.slice/snap.service\n", IDENTITY_USER_SERVICE, CERTAINTY_UNIT, "snap.service" },    /* no snap has that name */
+        { U1000 "app.slice/app-.service\n", IDENTITY_USER_SERVICE, CERTAINTY_UNIT, "app-.service" },
         /* The app's own cgroups below its unit are its own affair */
         { U1000 "app.slice/app-org.kde.kate-1.scope/app-flatpak-org.bank.App-2.scope\n", IDENTITY_SCOPE, CERTAINTY_UNIT, "org.kde.kate" },
         /* System services */
