@@ -51,6 +51,7 @@ struct Pool {
         _Alignas(64) _Atomic uint32_t arrived;   /* at the barrier */
         _Alignas(64) _Atomic uint32_t finished;  /* threads beside the caller that are through with this run */
         bool stop;                    /* written before a step of start */
+        bool together;                /* never alone */
         unsigned n_threads;
         unsigned n_run;               /* threads of the present run */
         unsigned spins;               /* pauses that take POOL_SPIN_NS */
@@ -191,6 +192,10 @@ unsigned pool_n_threads(const Pool *p) {
         return p->n_threads;
 }
 
+void pool_stay_together(Pool *p) {
+        p->together = true;
+}
+
 /* After a run on all threads that ended at `end`: whether the next ones are better done alone. */
 static void judge(Pool *p, uint64_t begin, uint64_t end) {
         uint64_t taken = 0;
@@ -216,7 +221,7 @@ static void judge(Pool *p, uint64_t begin, uint64_t end) {
 void pool_run(Pool *p, PoolJob job, void *userdata) {
         const uint64_t begin = p->n_threads > 1 ? now_ns(CLOCK_MONOTONIC) : 0;
 
-        if (p->n_threads == 1 || begin < p->alone_until_ns) {
+        if (p->n_threads == 1 || (begin < p->alone_until_ns && !p->together)) {
                 p->n_run = 1;
                 job(userdata, 0, 1);
                 return;

@@ -24,6 +24,10 @@ Pool *pool_free(Pool *p);
 DEFINE_CLEANUP(Pool, pool_free);
 unsigned pool_n_threads(const Pool *p);
 
+/* From now on every run is on all threads, however busy the machine is: where it matters what they do to each other, and
+ * not how long that takes. */
+void pool_stay_together(Pool *p);
+
 typedef void (*PoolJob)(void *userdata, unsigned thread, unsigned n_threads);
 
 /* Runs job on 1 … pool_n_threads() threads and returns when all are through. Not reentrant; one caller at a time. */
