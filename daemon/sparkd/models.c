@@ -15,6 +15,7 @@
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/models.h"
 #include "daemon/sparkd/options.h"
+#include "daemon/sparkd/reply.h"
 
 #define DEFAULT_FILE "default-model"
 #define FIELD_MAX 512u
@@ -66,10 +67,6 @@ static int own_store(const Manager *m, char **ret) {
                 return r;
         }
         return 0;
-}
-
-static int no_options(sd_bus_message *m, sd_bus_error *reterr) {
-        return options_read(m, NULL, 0, NULL, NULL, reterr);
 }
 
 static int check_name(const char *name, sd_bus_error *reterr) {
@@ -373,9 +370,7 @@ static int method_list(sd_bus_message *message, void *userdata, sd_bus_error *re
         if (r >= 0)
                 (void) own_store(userdata, &own);
         if (r >= 0)
-                r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+                r = reply_list(message, "a{sv}", &reply);
         for (size_t i = 0; i < n; i++) {
                 if (r >= 0)
                         r = append_model(reply, &c, models[i], own);
@@ -384,10 +379,7 @@ static int method_list(sd_bus_message *message, void *userdata, sd_bus_error *re
         free(models);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
+        return reply_send(reply, r);
 }
 
 #define AUTHORIZED_METHOD(name)                                                                                         \

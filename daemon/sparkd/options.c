@@ -179,3 +179,7 @@ int options_read(sd_bus_message *m, const OptionSpec *specs, size_t n_specs, voi
         r = sd_bus_message_exit_container(m);
         return r < 0 ? r : 0;
 }
+
+int no_options(sd_bus_message *m, sd_bus_error *reterr) {
+        return options_read(m, NULL, 0, NULL, NULL, reterr);
+}

@@ -36,6 +36,8 @@ typedef struct OptionSpec {
 /* Reads the dictionary that comes next in m. Strings are newly allocated, what the target held is freed. Returns 0,
  * or negative with *reterr set where the caller is to blame. `ignored` NULL: unknown keys are dropped. */
 int options_read(sd_bus_message *m, const OptionSpec *specs, size_t n_specs, void *target, IgnoredKeys *ignored, sd_bus_error *reterr);
+/* The same where there are none yet. */
+int no_options(sd_bus_message *m, sd_bus_error *reterr);
 
 /* ---- what shapes a reply ---- */
 

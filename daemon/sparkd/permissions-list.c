@@ -11,6 +11,7 @@
 #include "daemon/sparkd/options.h"
 #include "daemon/sparkd/permissions.h"
 #include "daemon/sparkd/record.h"
+#include "daemon/sparkd/reply.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/turn.h"
 
@@ -58,22 +59,36 @@ static int list_ledger(User *u, Ledger **ret, sd_bus_error *reterr) {
         return sd_bus_error_setf(reterr, SPARK_ERROR_FAILED, "The ledger of user %u cannot be read: %s", (unsigned) u->uid, strerror(-error));
 }
 
-/* Sends what was filled in. */
-static int list_send(sd_bus_message *reply, int r) {
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
-}
-
-/* ---- List ---- */
+/* ---- what List and Ledger share ---- */
 
 typedef struct Listing {
         sd_bus_message *reply;
         User *user;
+        Ledger *ledger;                    /* the user's; NULL: nothing was kept yet */
         uint32_t n, max;
         bool more;
 } Listing;
+
+/* Reads the options and begins the reply's list; goes to listing_end() in any case. */
+static int listing_begin(Listing *l, sd_bus_message *message, const Caller *c, const OptionSpec *specs, size_t n_specs, ListOptions *o, sd_bus_error *reterr) {
+        int r;
+
+        r = options_read(message, specs, n_specs, o, NULL, reterr);
+        if (r >= 0)
+                r = list_user(c, o, &l->user, reterr);
+        if (r >= 0)
+                r = list_ledger(l->user, &l->ledger, reterr);
+        if (r >= 0)
+                r = reply_list(message, "a{sv}", &l->reply);
+        return r;
+}
+
+static int listing_end(Listing *l, int r) {
+        user_unref(l->user);
+        return reply_send(l->reply, r);
+}
+
+/* ---- List ---- */
 
 static int append_permission(void *userdata, const LedgerAnswer *a, int64_t last_use_us) {
         Listing *l = userdata;
@@ -97,25 +112,14 @@ static int append_permission(void *userdata, const LedgerAnswer *a, int64_t last
 static int list_authorized(sd_bus_message *message, const Caller *c, sd_bus_error *reterr) {
         _cleanup_(list_options_done) ListOptions o = {};
         Listing l = { .max = LIST_REPLY_MAX };
-        Ledger *ledger = NULL;
         int r;
 
-        r = options_read(message, list_options, ELEMENTSOF(list_options), &o, NULL, reterr);
-        if (r >= 0)
-                r = list_user(c, &o, &l.user, reterr);
-        if (r < 0)
-                return r;
-        r = list_ledger(l.user, &ledger, reterr);
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(message, &l.reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(l.reply, 'a', "a{sv}");
-        if (r >= 0 && ledger)
-                r = ledger_seen(ledger, append_permission, &l);
+        r = listing_begin(&l, message, c, list_options, ELEMENTSOF(list_options), &o, reterr);
+        if (r >= 0 && l.ledger)
+                r = ledger_seen(l.ledger, append_permission, &l);
         if (r >= 0)
                 r = sd_bus_message_close_container(l.reply);
-        user_unref(l.user);
-        return list_send(l.reply, r);
+        return listing_end(&l, r);
 }
 
 static int authorize_listing(sd_bus_message *message, Manager *m, const OptionSpec *specs, size_t n_specs, AuthorizedMethod method, sd_bus_error *reterr) {
@@ -167,29 +171,18 @@ static int append_use(void *userdata, const LedgerUse *u) {
 
 static int ledger_authorized(sd_bus_message *message, const Caller *c, sd_bus_error *reterr) {
         _cleanup_(list_options_done) ListOptions o = { .limit = LEDGER_REPLY_MAX };
-        Ledger *ledger = NULL;
         Listing l = {};
         int r;
 
-        r = options_read(message, ledger_options, ELEMENTSOF(ledger_options), &o, NULL, reterr);
-        if (r >= 0)
-                r = list_user(c, &o, &l.user, reterr);
-        if (r < 0)
-                return r;
+        r = listing_begin(&l, message, c, ledger_options, ELEMENTSOF(ledger_options), &o, reterr);
         l.max = o.limit;
-        r = list_ledger(l.user, &ledger, reterr);
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(message, &l.reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(l.reply, 'a', "a{sv}");
-        if (r >= 0 && ledger)
-                r = ledger_uses(ledger, (int64_t) MIN(o.since, (uint64_t) INT64_MAX), o.app, append_use, &l);
+        if (r >= 0 && l.ledger)
+                r = ledger_uses(l.ledger, (int64_t) MIN(o.since, (uint64_t) INT64_MAX), o.app, append_use, &l);
         if (r >= 0)
                 r = sd_bus_message_close_container(l.reply);
         if (r >= 0)
                 r = sd_bus_message_append(l.reply, "b", l.more);
-        user_unref(l.user);
-        return list_send(l.reply, r);
+        return listing_end(&l, r);
 }
 
 int method_ledger(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -204,14 +197,12 @@ int method_problems(sd_bus_message *message, void *userdata, sd_bus_error *reter
         const char *text;
         int r;
 
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "s");
+        r = reply_list(message, "s", &reply);
         for (size_t i = 0; r >= 0 && (text = rules_problem(m->rules, i)); i++)
                 r = sd_bus_message_append(reply, "s", text);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return list_send(reply, r);
+        return reply_send(reply, r);
 }
 
 /* ---- Monitor ---- */
@@ -249,9 +240,7 @@ static int monitor_authorized(sd_bus_message *message, const Caller *c, sd_bus_e
         r = options_read(message, monitor_options, ELEMENTSOF(monitor_options), &o, NULL, reterr);
         if (r < 0)
                 return r;
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        r = reply_list(message, "a{sv}", &reply);
         LIST_FOREACH(&c->user->manager->users, l) {
                 User *u = LIST_OBJECT(l, User, link);
                 if (r >= 0 && (o.all || u == c->user))
@@ -259,7 +248,7 @@ static int monitor_authorized(sd_bus_message *message, const Caller *c, sd_bus_e
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return list_send(reply, r);
+        return reply_send(reply, r);
 }
 
 int method_monitor(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

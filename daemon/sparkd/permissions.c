@@ -30,10 +30,6 @@ int read_want(const char *name, Want *ret, sd_bus_error *reterr) {
                                  "microphone-raw, camera-raw, speak, memory, background, remote or tool:NAME", shown);
 }
 
-static int no_options(sd_bus_message *m, sd_bus_error *reterr) {
-        return options_read(m, NULL, 0, NULL, NULL, reterr);
-}
-
 /* ---- agents ---- */
 
 typedef struct AgentOptions {

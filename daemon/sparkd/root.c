@@ -77,10 +77,6 @@ static int session_options_read(Manager *m, sd_bus_message *message, SessionOpti
         return 0;
 }
 
-static int no_options(sd_bus_message *m, sd_bus_error *reterr) {
-        return options_read(m, NULL, 0, NULL, NULL, reterr);
-}
-
 static int check_prompt(const char *text, sd_bus_error *reterr) {
         size_t size = strlen(text);
 

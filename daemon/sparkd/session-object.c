@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/sparkd/error.h"
+#include "daemon/sparkd/reply.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/turn.h"
@@ -100,10 +101,6 @@ static int method_respond(sd_bus_message *m, void *userdata, sd_bus_error *reter
         return r;
 }
 
-static int no_options(sd_bus_message *m, sd_bus_error *reterr) {
-        return options_read(m, NULL, 0, NULL, NULL, reterr);
-}
-
 static int method_cancel(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         Session *s = userdata;
         uint64_t number;
@@ -145,9 +142,7 @@ static int method_transcript(sd_bus_message *m, void *userdata, sd_bus_error *re
         r = no_options(m, reterr);
         if (r < 0)
                 return r;
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sa{sv})");
+        r = reply_list(m, "(sa{sv})", &reply);
         for (size_t i = 0; r >= 0 && i < s->transcript.n_messages; i++) {
                 const TranscriptMessage *said = s->transcript.messages + i;
                 r = sd_bus_message_append(reply, "(sa{sv})", role_name(said->role), 2,
@@ -155,10 +150,7 @@ static int method_transcript(sd_bus_message *m, void *userdata, sd_bus_error *re
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
-        return r < 0 ? r : 1;
+        return reply_send(reply, r);
 }
 
 static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
