@@ -5,7 +5,10 @@
  * pass them: what a type is stored as costs next to nothing, and types differ only in what a block adds to a sum. A
  * tile is two vectors of rows by up to 6 tokens, so that an activation that was broadcast serves twice. Quants get a
  * zero at 32 or 128, for which activations keep their sums. Whole numbers are exact, and floats take the steps of
- * matmul.c: the same bits. */
+ * matmul.c: the same bits.
+ *
+ * No sum of products is converted: it is counted from the bits of the float 3 · 2^22 on, whose steps are ones, so that
+ * it is that float plus the sum; one fma with -3 · 2^22 · scale, which is exact, makes it scale · sum, rounded once. */
 
 #include "engine/kernels/level.h"
 #include "engine/kernels/unpack.h"
@@ -29,7 +32,11 @@ _Static_assert(WIDE_BLOCKS % SUPER_BLOCKS == 0, "headers are found");
 typedef struct WideBlock {
         vi q[8][VECTORS];
         vf scale[2][VECTORS], min[2][VECTORS];        /* [half]; without halves only the first */
+        vf base[2][VECTORS];          /* -COUNT_BASE · scale */
 } WideBlock;
+
+#define COUNT_BASE 12582912.0f
+#define COUNT_BASE_BITS 0x4b400000    /* COUNT_BASE's; sums stay within ±2^22 of it: 32 · 255 · 127 at most */
 
 typedef enum Kind { KIND_ZERO_32, KIND_ZERO_128, KIND_MIN, KIND_HALF_ZERO, KIND_HALF_MIN } Kind;
 #define KINDS(X) X(KIND_ZERO_32) X(KIND_ZERO_128) X(KIND_MIN) X(KIND_HALF_ZERO) X(KIND_HALF_MIN)
@@ -74,10 +81,13 @@ static always_inline_ void tile(const Kind kind, const unsigned T, const TileArg
                         if (half == 0 || by_half)
                                 UNROLL for (unsigned t = 0; t < T; t++) {
                                         const ActivationBlock *x = (const ActivationBlock *) (act + t * stride);
-                                        vi s = kind == KIND_ZERO_32    ? vi_set1(x->sum_32)
-                                               : kind == KIND_ZERO_128  ? vi_set1(x->sum_128)
-                                               : kind == KIND_HALF_ZERO ? vi_set1(x->half_sum_32[half])
-                                                                        : vi_zero();
+                                        vi s = vi_set1(COUNT_BASE_BITS);
+                                        if (kind == KIND_ZERO_32)
+                                                s = vi_add32(s, vi_set1(x->sum_32));
+                                        else if (kind == KIND_ZERO_128)
+                                                s = vi_add32(s, vi_set1(x->sum_128));
+                                        else if (kind == KIND_HALF_ZERO)
+                                                s = vi_add32(s, vi_set1(x->half_sum_32[half]));
                                         UNROLL for (unsigned g = 0; g < VECTORS; g++)
                                                 dot[g][t] = s;
                                 }
@@ -99,7 +109,7 @@ static always_inline_ void tile(const Kind kind, const unsigned T, const TileArg
                                 const ActivationBlock *x = (const ActivationBlock *) (act + t * stride);
                                 vf d = vf_set1(x->d);
                                 UNROLL for (unsigned g = 0; g < VECTORS; g++)
-                                        sum[g][t] = vf_fma(vf_from_i32(dot[g][t]), vf_mul(b->scale[h][g], d), sum[g][t]);
+                                        sum[g][t] = vf_fma(vf_fma(vi_as_vf(dot[g][t]), b->scale[h][g], b->base[h][g]), d, sum[g][t]);
                         }
                         if (!has_min)
                                 continue;
@@ -156,6 +166,7 @@ static always_inline_ void widen(const Layout l, const uint8_t *group, size_t gr
                                         ret[k].q[v][to] = vi_add8(unpack(l, block, v, part), vi_set1(lift));
                                 for (unsigned half = 0; half < (layout_by_half(l) ? 2 : 1); half++) {
                                         ret[k].scale[half][to] = load_scale(l, header, block, half, part);
+                                        ret[k].base[half][to] = vf_mul(ret[k].scale[half][to], vf_set1(-COUNT_BASE));
                                         if (layout_has_min(l))
                                                 ret[k].min[half][to] = load_min(l, header, block, half, part);
                                 }

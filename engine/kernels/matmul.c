@@ -3,7 +3,7 @@
  *
  * A tile is 16 rows by up to 12 tokens: sums of products stay in registers, a block of weights is unpacked once for all
  * its tokens, activations are broadcast from memory. For each (token, row) the blocks are taken in ascending order and
- * each adds first scale · d · dot, then min · sum, in one float: the same for every tile size, so that a result does not
+ * each adds first (dot · scale) · d, then min · sum, in one float: the same for every tile size, so that a result does not
  * depend on which other tokens are computed with it. */
 
 #include "engine/kernels/layout.h"
@@ -77,7 +77,7 @@ static always_inline_ void tile(const Layout l, const unsigned T, const TileArgs
                         vf scale = load_scale(l, header, block, half, part);
                         UNROLL for (unsigned t = 0; t < T; t++) {
                                 const ActivationBlock *x = (const ActivationBlock *) (act + t * stride);
-                                sum[t] = vf_fma(vf_from_i32(dot[t]), vf_mul(scale, vf_set1(x->d)), sum[t]);
+                                sum[t] = vf_fma(vf_mul(vf_from_i32(dot[t]), scale), vf_set1(x->d), sum[t]);
                         }
                         if (!layout_has_min(l))
                                 continue;

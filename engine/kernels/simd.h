@@ -87,6 +87,7 @@ static always_inline_ vi vi_lookup(const int8_t *table, vi i) {       /* table[1
         return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *) table)), i);
 }
 static always_inline_ vf vf_from_i32(vi a) { return _mm512_cvtepi32_ps(a); }
+static always_inline_ vf vi_as_vf(vi a) { return _mm512_castsi512_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm512_cvtps_epi32(a); }
 
 /* 32 whole numbers in [-128, 127], in order, as bytes. */
@@ -177,6 +178,7 @@ static always_inline_ vi vi_lookup(const int8_t *table, vi i) {
         return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const void *) table)), i);
 }
 static always_inline_ vf vf_from_i32(vi a) { return _mm256_cvtepi32_ps(a); }
+static always_inline_ vf vi_as_vf(vi a) { return _mm256_castsi256_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm256_cvtps_epi32(a); }
 
 static always_inline_ __m256i vi_bytes(const vi a[]) {
