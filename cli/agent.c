@@ -4,28 +4,26 @@
  * is told. */
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/interrupt.h"
 #include "cli/terminal.h"
 #include "cli/text-agent.h"
 
-static int help(void) {
-        printf("sparkctl agent [OPTION…]\n\n"
-               "Asks on this terminal what applications may do, until Ctrl-C: for sessions without a desktop, over SSH for\n"
-               "instance. 'sparkctl ask' and 'chat' ask by themselves while they wait for a reply.\n\n"
-               "An answer is a letter or a word, and Enter:\n"
-               "  d, deny     not this time; so does Ctrl-D\n"
-               "  o, once     this time\n"
-               "  s, session  until you log out\n"
-               "  a, always   from now on, see 'sparkctl permission'\n"
-               "  n, never    from now on not\n"
-               "\nOptions:\n"
-               COMMON_HELP);
-        return EXIT_OK;
-}
+static const char help[] =
+        "sparkctl agent [OPTION…]\n\n"
+        "Asks on this terminal what applications may do, until Ctrl-C: for sessions without a desktop, over SSH for\n"
+        "instance. 'sparkctl ask' and 'chat' ask by themselves while they wait for a reply.\n\n"
+        "An answer is a letter or a word, and Enter:\n"
+        "  d, deny     not this time; so does Ctrl-D\n"
+        "  o, once     this time\n"
+        "  s, session  until you log out\n"
+        "  a, always   from now on, see 'sparkctl permission'\n"
+        "  n, never    from now on not\n"
+        "\nOptions:\n"
+        COMMON_HELP;
 
 typedef struct Run {
         const Context *context;
@@ -97,18 +95,14 @@ static int serve(Run *run, Client *client) {
 }
 
 int verb_agent(Context *c, int argc, char **argv) {
-        static const struct option options[] = { COMMON_OPTIONS, {} };
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return help();
-                if (!common_option(c, opt))
-                        return option_error("agent", opt, argv);
-        }
+        int r = options_parse(c, argc, argv, "agent", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         if (optind < argc)
                 return usage_error("agent", "'%s': agent takes no arguments.", argv[optind]);
 
         _cleanup_(client_done) Client client = {};
-        int r = client_open(c, &client);
+        r = client_open(c, &client);
         if (r != EXIT_OK)
                 return r;
         _cleanup_(text_agent_freep) TextAgent *agent = NULL;
@@ -118,10 +112,7 @@ int verb_agent(Context *c, int argc, char **argv) {
         if (r < 0)
                 return complain(EXIT_FAILED, "Cannot set up the agent: %s.", strerror(-r));
 
-        sigset_t ours;
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGTERM);
+        sigset_t ours = interrupts();
         sigprocmask(SIG_BLOCK, &ours, NULL);
         Run run = { .context = c, .agent = agent };
         return serve(&run, &client);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/conversation.h"
+#include "cli/interrupt.h"
 #include "cli/number.h"
 #include "cli/terminal.h"
 #include "cli/text-agent.h"
@@ -288,10 +289,7 @@ int session_turn(Session *s, const Part *parts, size_t n_parts, const ReplyOptio
         Running run = { .session = s, .turn = ret, .quiet = s->context->json };
         *ret = (Turn) {};
 
-        sigset_t ours, before;
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGTERM);
+        sigset_t ours = interrupts(), before;
         sigprocmask(SIG_BLOCK, &ours, &before);
         int r = run_turn(&run, parts, n_parts, o, &error);
         sigprocmask(SIG_SETMASK, &before, NULL);

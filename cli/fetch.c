@@ -12,6 +12,7 @@
 
 #include "basic/cleanup.h"
 #include "cli/fetch.h"
+#include "cli/interrupt.h"
 #include "cli/sparkctl.h"
 #include "cli/terminal.h"
 
@@ -34,10 +35,7 @@ int fetch_write(Fetch *f, const void *data, size_t size) {
 }
 
 bool fetch_interrupted(Fetch *f) {
-        sigset_t s;
-        sigemptyset(&s);
-        sigaddset(&s, SIGINT);
-        sigaddset(&s, SIGTERM);
+        sigset_t s = interrupts();
         if (sigtimedwait(&s, NULL, &(struct timespec) {}) > 0)
                 f->interrupted = true;
         return f->interrupted;

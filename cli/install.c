@@ -15,6 +15,7 @@
 
 #include "cli/fetch.h"
 #include "cli/install.h"
+#include "cli/interrupt.h"
 #include "cli/sparkctl.h"
 #include "cli/terminal.h"
 
@@ -248,10 +249,7 @@ static int install_blocked(const Install *i) {
 }
 
 int install_model(const Install *i) {
-        sigset_t ours, before;
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGTERM);
+        sigset_t ours = interrupts(), before;
         sigprocmask(SIG_BLOCK, &ours, &before);
         int r = install_blocked(i);
         sigprocmask(SIG_SETMASK, &before, NULL);

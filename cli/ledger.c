@@ -2,36 +2,32 @@
 
 /* sparkctl ledger: what applications asked for and what became of it, as sparkd keeps it. Never content: there is none. */
 
-#include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "cli/number.h"
 #include "cli/permissions.h"
-#include "cli/terminal.h"
+#include "cli/table.h"
 
 #define ROWS_MAX 10000u                   /* shown; more by a later --since */
 #define USEC_PER_DAY UINT64_C(86400000000)
 
 typedef struct Wanted {
-        uint64_t since, uid;              /* uid UINT64_MAX: one's own */
+        uint64_t since;
+        uint32_t uid;                     /* NO_UID: one's own */
         const char *app;
 } Wanted;
 
-static int help(void) {
-        printf("sparkctl ledger [OPTION…]\n\n"
-               "Shows what applications used the assistant for, the oldest first: when, who, what for, what became of it, how\n"
-               "many tokens, how long. What was said is not kept. Without --since: the last 24 hours.\n"
-               "\nOptions:\n"
-               "      --since WHEN     from then on: 90s, 30m, 2h, 3d or 2w ago, today, yesterday, 2026-11-20, '2026-11-20 14:05'\n"
-               "      --app APP        of that application alone\n"
-               "      --uid UID        another user's; for administrators\n"
-               COMMON_HELP);
-        return EXIT_OK;
-}
+static const char help[] =
+        "sparkctl ledger [OPTION…]\n\n"
+        "Shows what applications used the assistant for, the oldest first: when, who, what for, what became of it, how\n"
+        "many tokens, how long. What was said is not kept. Without --since: the last 24 hours.\n"
+        "\nOptions:\n"
+        "      --since WHEN     from then on: 90s, 30m, 2h, 3d or 2w ago, today, yesterday, 2026-11-20, '2026-11-20 14:05'\n"
+        "      --app APP        of that application alone\n"
+        "      --uid UID        another user's; for administrators\n"
+        COMMON_HELP;
 
 /* One page after *since, appended to `all`; *since moves on. */
 static int fetch_page(const Context *c, Client *client, Wanted *w, json_t *all, bool *ret_more) {
@@ -44,8 +40,8 @@ static int fetch_page(const Context *c, Client *client, Wanted *w, json_t *all, 
                 r = sd_bus_message_append(call, "{sv}", "since", "t", w->since);
         if (r >= 0 && w->app)
                 r = sd_bus_message_append(call, "{sv}", "app", "s", w->app);
-        if (r >= 0 && w->uid < UINT32_MAX)
-                r = sd_bus_message_append(call, "{sv}", "uid", "u", (uint32_t) w->uid);
+        if (r >= 0 && w->uid != NO_UID)
+                r = sd_bus_message_append(call, "{sv}", "uid", "u", w->uid);
         if (r >= 0)
                 r = sd_bus_message_close_container(call);
         if ((r = permissions_call(c, client, "read the ledger", r, call, &reply)) != EXIT_OK)
@@ -61,9 +57,7 @@ static int fetch_page(const Context *c, Client *client, Wanted *w, json_t *all, 
 static int print_uses(const json_t *uses) {
         static const char *const heading[] = { "TIME", "APP", "CERTAINTY", "CAPABILITY", "DECISION", "OUTCOME", "TOKENS", "SECONDS" };
         _cleanup_(table_done) Table t = { .n_columns = ELEMENTSOF(heading) };
-        int r = 0;
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(heading); i++)
-                r = table_add(&t, heading[i]);
+        table_row(&t, heading);
         size_t i;
         const json_t *e;
         json_array_foreach(uses, i, e) {
@@ -79,49 +73,32 @@ static int print_uses(const json_t *uses) {
                         entry_text(e, "capability"), entry_text(e, "decision"), outcome[0] ? outcome : entry_text(e, "reason"),
                         tokens, seconds,
                 };
-                for (size_t k = 0; r >= 0 && k < ELEMENTSOF(cells); k++)
-                        r = table_add(&t, cells[k]);
+                table_row(&t, cells);
         }
-        if (r < 0)
-                return complain(EXIT_FAILED, "Out of memory.");
-        table_show(stdout, &t);
-        return EXIT_OK;
+        return table_show(stdout, &t);
 }
 
 int verb_ledger(Context *c, int argc, char **argv) {
-        enum { OPT_SINCE = OPT_FIRST_OWN, OPT_APP, OPT_UID };
-        static const struct option options[] = {
-                COMMON_OPTIONS,
-                { "since", required_argument, NULL, OPT_SINCE },
-                { "app",   required_argument, NULL, OPT_APP   },
-                { "uid",   required_argument, NULL, OPT_UID   },
-                {},
-        };
+        const char *since = NULL;
+        Wanted w = { .uid = NO_UID };
+        const Option own[] = { { "since", .text = &since }, { "app", .text = &w.app }, { "uid", .uid = &w.uid } };
+        int r = options_parse(c, argc, argv, "ledger", help, own, ELEMENTSOF(own));
+        if (r != OPTIONS_READ)
+                return r;
+        if (optind < argc)
+                return usage_error("ledger", "'%s': it takes no arguments but options.", argv[optind]);
+
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         uint64_t now_usec = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
-        Wanted w = { .since = now_usec > USEC_PER_DAY ? now_usec - USEC_PER_DAY : 0, .uid = UINT64_MAX };
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return help();
-                if (opt == OPT_SINCE) {
-                        if (when_parse(optarg, now_usec, &w.since) < 0)
-                                return usage_error("ledger", "--since wants a time such as 2h, yesterday or 2026-11-20, not '%s'.", optarg);
-                } else if (opt == OPT_UID) {
-                        if (parse_u64(optarg, &w.uid) < 0 || w.uid >= UINT32_MAX)
-                                return usage_error("ledger", "--uid wants the number of a user, not '%s'.", optarg);
-                } else if (opt == OPT_APP)
-                        w.app = optarg;
-                else if (!common_option(c, opt))
-                        return option_error("ledger", opt, argv);
-        }
-        if (optind < argc)
-                return usage_error("ledger", "'%s': it takes no arguments but options.", argv[optind]);
+        w.since = now_usec > USEC_PER_DAY ? now_usec - USEC_PER_DAY : 0;
+        if (since && when_parse(since, now_usec, &w.since) < 0)
+                return usage_error("ledger", "--since wants a time such as 2h, yesterday or 2026-11-20, not '%s'.", since);
 
         _cleanup_(client_done) Client client = {};
         _cleanup_(json_dropp) json_t *uses = json_array();
         bool more = true;
-        int r = client_open(c, &client);
+        r = client_open(c, &client);
         while (r == EXIT_OK && more && json_array_size(uses) < ROWS_MAX)
                 r = fetch_page(c, &client, &w, uses, &more);
         if (r != EXIT_OK)

@@ -5,36 +5,26 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/client.h"
 #include "cli/install.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 
 static ModelStoreScope scope_of(const Context *c) {
         return c->bus == BUS_SYSTEM ? MODEL_STORE_SYSTEM : MODEL_STORE_USER;
 }
 
-/* Parses what list, verify, remove and info take: the common options alone. 0: go on; else what to return + 1. */
-static int simple_options(Context *c, int argc, char **argv, const char *command, const char *text) {
-        static const struct option options[] = { COMMON_OPTIONS, {} };
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h') {
-                        printf("%s\nOptions:\n"
-                               "      --system         the machine's models alone\n"
-                               "      --user           your own models too (default)\n"
-                               "      --json           print JSON, for programs\n"
-                               "  -h, --help           print this\n", text);
-                        return EXIT_OK + 1;
-                }
-                if (!common_option(c, opt))
-                        return option_error(command, opt, argv) + 1;
-        }
-        return 0;
-}
+/* What all of them take, as each understands it. */
+#define MODEL_OPTIONS_HELP                                                      \
+        "\nOptions:\n"                                                          \
+        "      --system         the machine's models alone\n"                   \
+        "      --user           your own models too (default)\n"                \
+        "      --json           print JSON, for programs\n"                     \
+        "  -h, --help           print this\n"
 
 static int no_such(const char *name) {
         return complain(EXIT_UNAVAILABLE, "No model '%s' is installed. 'sparkctl model list' lists those that are.", name);
@@ -93,38 +83,36 @@ static int list_json(const Lists *l) {
         return print_json(j);
 }
 
+static void list_row(Table *t, const char *name, const char *kind, uint64_t size, const char *licence, const char *state) {
+        char bytes[SIZE_TEXT_MAX], said[64];
+        snprintf(said, sizeof said, "%s%s", state, strcmp(name, SPARK_DEFAULT_MODEL) == 0 ? ", the default" : "");
+        const char *const cells[] = { name, kind, size_text(size, bytes), licence, said };
+        table_row(t, cells);
+}
+
 static int list_table(const Lists *l) {
-        enum { COLUMNS = 5 };
-        size_t n = 1, room = l->n_installed + l->n_known + 1;
-        _cleanup_free_ const char **cells = calloc(room * COLUMNS, sizeof *cells);
-        _cleanup_free_ char *sizes = calloc(room, SIZE_TEXT_MAX);
-        if (!cells || !sizes)
-                return complain(EXIT_FAILED, "Out of memory.");
-        static const char *const heading[COLUMNS] = { "NAME", "KIND", "SIZE", "LICENCE", "STATE" };
-        memcpy(cells, heading, sizeof heading);
-        for (size_t i = 0; i < l->n_installed; i++, n++) {
+        static const char *const heading[] = { "NAME", "KIND", "SIZE", "LICENCE", "STATE" };
+        _cleanup_(table_done) Table t = { .n_columns = ELEMENTSOF(heading) };
+        table_row(&t, heading);
+        for (size_t i = 0; i < l->n_installed; i++) {
                 const ModelEntry *e = l->installed[i];
-                const char *row[COLUMNS] = { e->name, e->kind, size_text(e->size, sizes + n * SIZE_TEXT_MAX), e->licence,
-                                             strcmp(e->name, SPARK_DEFAULT_MODEL) == 0 ? "installed, the default" : "installed" };
-                memcpy(cells + n * COLUMNS, row, sizeof row);
+                list_row(&t, e->name, e->kind, e->size, e->licence, "installed");
         }
         for (size_t i = 0; i < l->n_known; i++) {
                 const CatalogueEntry *e = l->known[i];
-                if (is_installed(l, e->name))
-                        continue;
-                const char *row[COLUMNS] = { e->name, e->kind, size_text(e->size, sizes + n * SIZE_TEXT_MAX), e->licence,
-                                             strcmp(e->name, SPARK_DEFAULT_MODEL) == 0 ? "in the catalogue, the default" : "in the catalogue" };
-                memcpy(cells + n++ * COLUMNS, row, sizeof row);
+                if (!is_installed(l, e->name))
+                        list_row(&t, e->name, e->kind, e->size, e->licence, "in the catalogue");
         }
-        table_print(stdout, cells, COLUMNS, n);
-        return EXIT_OK;
+        return table_show(stdout, &t);
 }
 
 static int model_list(Context *c, int argc, char **argv) {
-        int r = simple_options(c, argc, argv, "model list",
-                "sparkctl model list [OPTION…]\n\nLists the models that are installed and those that can be, by the catalogue.\n");
-        if (r)
-                return r - 1;
+        static const char help[] =
+                "sparkctl model list [OPTION…]\n\nLists the models that are installed and those that can be, by the catalogue.\n"
+                MODEL_OPTIONS_HELP;
+        int r = options_parse(c, argc, argv, "model list", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         if (optind < argc)
                 return usage_error("model list", "'%s': list takes no arguments.", argv[optind]);
         _cleanup_(lists_done) Lists l = {};
@@ -219,44 +207,23 @@ static int entry_for(const char *what, const char *name, const char *sha256, Cat
         return EXIT_OK;
 }
 
-static int install_help(void) {
-        printf("sparkctl model install [OPTION…] NAME|FILE|URL\n\n"
-               "Installs a model: by its NAME in the catalogue, from a GGUF FILE of this machine, or from an https:// URL.\n"
-               "It counts only once its sha256 was compared; what an interrupted download has fetched is gone on with.\n"
-               "\nOptions:\n"
-               "      --name NAME      the name it gets (default: the catalogue's, or the file's)\n"
-               "      --sha256 HEX     what it must be; a URL needs it\n"
-               "      --ca-file FILE   certificates to believe instead of the system's\n"
-               "      --system         for the whole machine (as root)\n"
-               "      --user           for you alone (default)\n"
-               "  -h, --help           print this\n");
-        return EXIT_OK;
-}
-
 static int model_install(Context *c, int argc, char **argv) {
-        enum { OPT_NAME = OPT_FIRST_OWN, OPT_SHA256, OPT_CA_FILE };
-        static const struct option options[] = {
-                COMMON_OPTIONS,
-                { "name",    required_argument, NULL, OPT_NAME    },
-                { "sha256",  required_argument, NULL, OPT_SHA256  },
-                { "ca-file", required_argument, NULL, OPT_CA_FILE },
-                {},
-        };
+        static const char help[] =
+                "sparkctl model install [OPTION…] NAME|FILE|URL\n\n"
+                "Installs a model: by its NAME in the catalogue, from a GGUF FILE of this machine, or from an https:// URL.\n"
+                "It counts only once its sha256 was compared; what an interrupted download has fetched is gone on with.\n"
+                "\nOptions:\n"
+                "      --name NAME      the name it gets (default: the catalogue's, or the file's)\n"
+                "      --sha256 HEX     what it must be; a URL needs it\n"
+                "      --ca-file FILE   certificates to believe instead of the system's\n"
+                "      --system         for the whole machine (as root)\n"
+                "      --user           for you alone (default)\n"
+                "  -h, --help           print this\n";
         const char *name = NULL, *sha256 = NULL, *ca_file = NULL;
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return install_help();
-                if (common_option(c, opt))
-                        continue;
-                if (opt == OPT_NAME)
-                        name = optarg;
-                else if (opt == OPT_SHA256)
-                        sha256 = optarg;
-                else if (opt == OPT_CA_FILE)
-                        ca_file = optarg;
-                else
-                        return option_error("model install", opt, argv);
-        }
+        const Option own[] = { { "name", .text = &name }, { "sha256", .text = &sha256 }, { "ca-file", .text = &ca_file } };
+        int r = options_parse(c, argc, argv, "model install", help, own, ELEMENTSOF(own));
+        if (r != OPTIONS_READ)
+                return r;
         if (optind + 1 != argc)
                 return usage_error("model install", optind < argc ? "One model at a time, please." : "Which model? 'sparkctl model list' lists them.");
         if (name && !model_name_valid(name))
@@ -265,7 +232,7 @@ static int model_install(Context *c, int argc, char **argv) {
                 return usage_error("model install", "--sha256 wants 64 hex digits in lower case.");
 
         _cleanup_(catalogue_entry_freep) CatalogueEntry *e = NULL;
-        int r = entry_for(argv[optind], name, sha256, &e);
+        r = entry_for(argv[optind], name, sha256, &e);
         if (r != EXIT_OK)
                 return r;
         return install_model(&(Install) { .scope = scope_of(c), .entry = e, .ca_file = ca_file, .show = !c->json });
@@ -302,12 +269,14 @@ static int verify_one(const Context *c, const ModelEntry *e) {
 }
 
 static int model_verify(Context *c, int argc, char **argv) {
-        int r = simple_options(c, argc, argv, "model verify",
+        static const char help[] =
                 "sparkctl model verify [OPTION…] [NAME…]\n\n"
                 "Reads installed models (all of them where none is named) and compares their sha256 with what they were\n"
-                "installed with, and with the catalogue. Exit status 1 where one differs.\n");
-        if (r)
-                return r - 1;
+                "installed with, and with the catalogue. Exit status 1 where one differs.\n"
+                MODEL_OPTIONS_HELP;
+        int r = options_parse(c, argc, argv, "model verify", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         int worst = EXIT_OK;
         for (int i = optind; i < argc; i++) {
                 _cleanup_(model_entry_freep) ModelEntry *e = NULL;
@@ -344,11 +313,13 @@ static int remove_one(const ModelEntry *e) {
 }
 
 static int model_remove(Context *c, int argc, char **argv) {
-        int r = simple_options(c, argc, argv, "model remove",
+        static const char help[] =
                 "sparkctl model remove [OPTION…] NAME…\n\n"
-                "Removes installed models. A worker that has one in memory keeps it until it ends.\n");
-        if (r)
-                return r - 1;
+                "Removes installed models. A worker that has one in memory keeps it until it ends.\n"
+                MODEL_OPTIONS_HELP;
+        int r = options_parse(c, argc, argv, "model remove", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         if (optind == argc)
                 return usage_error("model remove", "Which model? 'sparkctl model list' lists them.");
         int worst = EXIT_OK;
@@ -382,10 +353,12 @@ static int info_json(const ModelEntry *e, const CatalogueEntry *k) {
 }
 
 static int model_info(Context *c, int argc, char **argv) {
-        int r = simple_options(c, argc, argv, "model info",
-                "sparkctl model info [OPTION…] NAME\n\nDescribes a model, installed or in the catalogue.\n");
-        if (r)
-                return r - 1;
+        static const char help[] =
+                "sparkctl model info [OPTION…] NAME\n\nDescribes a model, installed or in the catalogue.\n"
+                MODEL_OPTIONS_HELP;
+        int r = options_parse(c, argc, argv, "model info", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         if (optind + 1 != argc)
                 return usage_error("model info", "Which model? 'sparkctl model list' lists them.");
 

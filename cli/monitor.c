@@ -4,28 +4,27 @@
  * terminal, else a line for each use that begins, changes its state or ends. */
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "cli/interrupt.h"
 #include "cli/permissions.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 
 #define PERIOD_USEC 1000000u
 
-static int help(void) {
-        printf("sparkctl monitor [OPTION…]\n\n"
-               "Shows which applications are using the assistant, until Ctrl-C: on a terminal a table once a second, through a\n"
-               "pipe a line for each use that begins, changes its state or ends.\n"
-               "\nOptions:\n"
-               "      --all            of all users; for administrators\n"
-               COMMON_HELP
-               "\nWith --json every event is one line of JSON: event (\"begin\", \"change\", \"end\") and what sparkd tells of the use.\n");
-        return EXIT_OK;
-}
+static const char help[] =
+        "sparkctl monitor [OPTION…]\n\n"
+        "Shows which applications are using the assistant, until Ctrl-C: on a terminal a table once a second, through a\n"
+        "pipe a line for each use that begins, changes its state or ends.\n"
+        "\nOptions:\n"
+        "      --all            of all users; for administrators\n"
+        COMMON_HELP
+        "\nWith --json every event is one line of JSON: event (\"begin\", \"change\", \"end\") and what sparkd tells of the use.\n";
 
 typedef struct Monitor {
         const Context *context;
@@ -36,12 +35,8 @@ typedef struct Monitor {
 } Monitor;
 
 static int get_uses(Monitor *m, json_t **ret) {
-        _cleanup_(sd_bus_message_dropp) sd_bus_message *call = NULL;
         _cleanup_(json_dropp) json_t *reply = NULL;
-        int r = permissions_new_call(m->client, "Monitor", &call);
-        if (r >= 0)
-                r = m->all ? sd_bus_message_append(call, "a{sv}", 1, "all", "b", 1) : sd_bus_message_append(call, "a{sv}", 0);
-        r = permissions_call(m->context, m->client, "see what runs", r, call, &reply);
+        int r = permissions_get(m->context, m->client, "see what runs", "Monitor", &reply, "a{sv}", m->all, "all", "b", true);
         if (r == EXIT_OK)
                 *ret = json_incref(json_array_get(reply, 0));
         return r;
@@ -56,9 +51,7 @@ static int show_table(const json_t *uses) {
         _cleanup_(table_done) Table t = { .n_columns = ELEMENTSOF(heading) };
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        int r = 0;
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(heading); i++)
-                r = table_add(&t, heading[i]);
+        table_row(&t, heading);
         size_t i;
         const json_t *e;
         json_array_foreach(uses, i, e) {
@@ -67,20 +60,17 @@ static int show_table(const json_t *uses) {
                 snprintf(seconds, sizeof seconds, "%.0f", since > 0 ? since : 0);
                 snprintf(tokens, sizeof tokens, "%" PRIu64, entry_number(e, "tokens"));
                 snprintf(uid, sizeof uid, "%" PRIu64, entry_number(e, "uid"));
-                r = table_add(&t, uid);
-                for (size_t k = 0; r >= 0 && k < ELEMENTSOF(columns); k++)
-                        r = table_add(&t, entry_text(e, columns[k]));
-                if (r >= 0 && (r = table_add(&t, seconds)) >= 0)
-                        r = table_add(&t, tokens);
+                const char *cells[ELEMENTSOF(heading)] = { uid, [ELEMENTSOF(heading) - 2] = seconds, tokens };
+                for (size_t k = 0; k < ELEMENTSOF(columns); k++)
+                        cells[1 + k] = entry_text(e, columns[k]);
+                table_row(&t, cells);
         }
-        if (r < 0)
-                return complain(EXIT_FAILED, "Out of memory.");
         fputs("\033[H\033[J", stdout);
-        table_show(stdout, &t);
-        if (json_array_size(uses) == 0)
+        int r = table_show(stdout, &t);
+        if (r == EXIT_OK && json_array_size(uses) == 0)
                 puts("Nobody uses the assistant now.");
         fflush(stdout);
-        return EXIT_OK;
+        return r;
 }
 
 /* ---- events ---- */
@@ -110,14 +100,14 @@ static int tell(const Monitor *m, const char *event, const json_t *use) {
                 return print_json(j);
         }
         char when[WHEN_TEXT_MAX];
-        _cleanup_(table_done) Table t = { .n_columns = 1 };
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         printf("%s %s %" PRIu64, when_text((uint64_t) now.tv_sec * 1000000, when), event, entry_number(use, "uid"));
         for (size_t k = 0; k < ELEMENTSOF(columns); k++) {
-                if (table_add(&t, entry_text(use, columns[k])) < 0)
-                        return complain(EXIT_FAILED, "Out of memory.");
-                printf(" %s", t.cells[k]);
+                putchar(' ');
+                int r = print_cell(entry_text(use, columns[k]));
+                if (r != EXIT_OK)
+                        return r;
         }
         printf(" %" PRIu64 "\n", entry_number(use, "tokens"));
         fflush(stdout);
@@ -169,10 +159,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int run(Monitor *m) {
-        sigset_t ours;
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGTERM);
+        sigset_t ours = interrupts();
         sigprocmask(SIG_BLOCK, &ours, NULL);
         sd_event *event = m->client->event;
         int r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
@@ -186,22 +173,16 @@ static int run(Monitor *m) {
 }
 
 int verb_monitor(Context *c, int argc, char **argv) {
-        enum { OPT_ALL = OPT_FIRST_OWN };
-        static const struct option options[] = { COMMON_OPTIONS, { "all", no_argument, NULL, OPT_ALL }, {} };
         bool all = false;
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return help();
-                if (opt == OPT_ALL)
-                        all = true;
-                else if (!common_option(c, opt))
-                        return option_error("monitor", opt, argv);
-        }
+        const Option own[] = { { "all", .flag = &all } };
+        int r = options_parse(c, argc, argv, "monitor", help, own, ELEMENTSOF(own));
+        if (r != OPTIONS_READ)
+                return r;
         if (optind < argc)
                 return usage_error("monitor", "'%s': it takes no arguments but options.", argv[optind]);
 
         _cleanup_(client_done) Client client = {};
-        int r = client_open(c, &client);
+        r = client_open(c, &client);
         if (r != EXIT_OK)
                 return r;
         Monitor m = { .context = c, .client = &client, .all = all, .table = terminal_is(stdout) && !c->json };

@@ -3,21 +3,16 @@
 /* sparkctl permission: what the user has answered, and changing it. What is set or taken back here is told to the desktop's
  * permission store too, as spark-agent does with what is answered there; sparkd alone decides by it. */
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/number.h"
 #include "cli/permissions.h"
-#include "cli/terminal.h"
+#include "cli/table.h"
 
 #define STORE_NAME "org.freedesktop.impl.portal.PermissionStore"
 #define STORE_PATH "/org/freedesktop/impl/portal/PermissionStore"
 #define STORE_TABLE "spark"
 #define STORE_USEC 2000000u
-
-enum { OPT_UID = OPT_FIRST_OWN, OPT_ALL, OPT_CERTAINTY };
 
 /* ---- the desktop's store ---- */
 
@@ -39,9 +34,7 @@ static void mirror(sd_bus *session, const char *app, const char *capability, con
 static int print_permissions(const json_t *list, const char *app) {
         static const char *const heading[] = { "APP", "CERTAINTY", "CAPABILITY", "ANSWER", "ANSWERED", "LAST USED" };
         _cleanup_(table_done) Table t = { .n_columns = ELEMENTSOF(heading) };
-        int r = 0;
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(heading); i++)
-                r = table_add(&t, heading[i]);
+        table_row(&t, heading);
         size_t i;
         const json_t *e;
         json_array_foreach(list, i, e) {
@@ -53,52 +46,31 @@ static int print_permissions(const json_t *list, const char *app) {
                         entry_text(e, "app"), entry_text(e, "certainty"), entry_text(e, "capability"), answer[0] ? answer : "-",
                         answer[0] ? when_text(entry_number(e, "time"), answered) : "-", when_text(entry_number(e, "last-used"), used),
                 };
-                for (size_t k = 0; r >= 0 && k < ELEMENTSOF(cells); k++)
-                        r = table_add(&t, cells[k]);
+                table_row(&t, cells);
         }
-        if (r < 0)
-                return complain(EXIT_FAILED, "Out of memory.");
-        table_show(stdout, &t);
-        return EXIT_OK;
+        return table_show(stdout, &t);
 }
 
 static int permission_list(Context *c, int argc, char **argv) {
-        static const struct option options[] = {
-                COMMON_OPTIONS,
-                { "uid", required_argument, NULL, OPT_UID },
-                {},
-        };
-        uint64_t uid = UINT64_MAX;
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h') {
-                        printf("sparkctl permission list [OPTION…] [APP]\n\n"
-                               "Lists applications that were answered about or that used the assistant, with what was answered for each\n"
-                               "capability: always, never, session, or '-' where the rules alone decide.\n"
-                               "\nOptions:\n"
-                               "      --uid UID        another user's; for administrators\n"
-                               COMMON_HELP);
-                        return EXIT_OK;
-                }
-                if (opt == OPT_UID) {
-                        if (parse_u64(optarg, &uid) < 0 || uid >= UINT32_MAX)
-                                return usage_error("permission list", "--uid wants the number of a user, not '%s'.", optarg);
-                } else if (!common_option(c, opt))
-                        return option_error("permission list", opt, argv);
-        }
+        static const char help[] =
+                "sparkctl permission list [OPTION…] [APP]\n\n"
+                "Lists applications that were answered about or that used the assistant, with what was answered for each\n"
+                "capability: always, never, session, or '-' where the rules alone decide.\n"
+                "\nOptions:\n"
+                "      --uid UID        another user's; for administrators\n"
+                COMMON_HELP;
+        uint32_t uid = NO_UID;
+        const Option own[] = { { "uid", .uid = &uid } };
+        int r = options_parse(c, argc, argv, "permission list", help, own, ELEMENTSOF(own));
+        if (r != OPTIONS_READ)
+                return r;
         if (argc - optind > 1)
                 return usage_error("permission list", "One APP at most.");
 
         _cleanup_(client_done) Client client = {};
-        _cleanup_(sd_bus_message_dropp) sd_bus_message *call = NULL;
         _cleanup_(json_dropp) json_t *reply = NULL;
-        int r = client_open(c, &client);
+        r = permissions_get(c, &client, "list the permissions", "List", &reply, "a{sv}", uid != NO_UID, "uid", "u", uid);
         if (r != EXIT_OK)
-                return r;
-        r = permissions_new_call(&client, "List", &call);
-        if (r >= 0)
-                r = uid < UINT32_MAX ? sd_bus_message_append(call, "a{sv}", 1, "uid", "u", (uint32_t) uid)
-                                     : sd_bus_message_append(call, "a{sv}", 0);
-        if ((r = permissions_call(c, &client, "list the permissions", r, call, &reply)) != EXIT_OK)
                 return r;
         const json_t *list = json_array_get(reply, 0);
         if (!c->json)
@@ -116,28 +88,19 @@ static int permission_list(Context *c, int argc, char **argv) {
 /* ---- set ---- */
 
 static int permission_set(Context *c, int argc, char **argv) {
-        static const struct option options[] = {
-                COMMON_OPTIONS,
-                { "certainty", required_argument, NULL, OPT_CERTAINTY },
-                {},
-        };
+        static const char help[] =
+                "sparkctl permission set [OPTION…] APP CAPABILITY always|never\n\n"
+                "Answers for an application, before it asks or instead of what was answered. APP is an id as 'sparkctl\n"
+                "permission list' shows it. What the rules deny stays denied. 'never' ends replies under way at once.\n"
+                "\nOptions:\n"
+                "      --certainty C    'always' holds where the application is at least that sure: sandboxed, unit, path,\n"
+                "                       unknown (default: as it was last seen)\n"
+                COMMON_HELP;
         const char *certainty = NULL;
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h') {
-                        printf("sparkctl permission set [OPTION…] APP CAPABILITY always|never\n\n"
-                               "Answers for an application, before it asks or instead of what was answered. APP is an id as 'sparkctl\n"
-                               "permission list' shows it. What the rules deny stays denied. 'never' ends replies under way at once.\n"
-                               "\nOptions:\n"
-                               "      --certainty C    'always' holds where the application is at least that sure: sandboxed, unit, path,\n"
-                               "                       unknown (default: as it was last seen)\n"
-                               COMMON_HELP);
-                        return EXIT_OK;
-                }
-                if (opt == OPT_CERTAINTY)
-                        certainty = optarg;
-                else if (!common_option(c, opt))
-                        return option_error("permission set", opt, argv);
-        }
+        const Option own[] = { { "certainty", .text = &certainty } };
+        int r = options_parse(c, argc, argv, "permission set", help, own, ELEMENTSOF(own));
+        if (r != OPTIONS_READ)
+                return r;
         if (argc - optind != 3)
                 return usage_error("permission set", "It takes an APP, a CAPABILITY, and 'always' or 'never'.");
         const char *app = argv[optind], *capability = argv[optind + 1], *answer = argv[optind + 2];
@@ -146,19 +109,11 @@ static int permission_set(Context *c, int argc, char **argv) {
                 return usage_error("permission set", "The answer is 'always' or 'never', not '%s'.", answer);
 
         _cleanup_(client_done) Client client = {};
-        _cleanup_(sd_bus_message_dropp) sd_bus_message *call = NULL;
         _cleanup_(json_dropp) json_t *reply = NULL;
         _cleanup_(sd_bus_dropp) sd_bus *session = NULL;
-        int r = client_open(c, &client);
+        r = permissions_get(c, &client, "set that", "Set", &reply, "sssa{sv}", app, capability, answer, certainty != NULL,
+                            "certainty", "s", certainty);
         if (r != EXIT_OK)
-                return r;
-        r = permissions_new_call(&client, "Set", &call);
-        if (r >= 0)
-                r = sd_bus_message_append(call, "sss", app, capability, answer);
-        if (r >= 0)
-                r = certainty ? sd_bus_message_append(call, "a{sv}", 1, "certainty", "s", certainty)
-                              : sd_bus_message_append(call, "a{sv}", 0);
-        if ((r = permissions_call(c, &client, "set that", r, call, &reply)) != EXIT_OK)
                 return r;
         if (sd_bus_open_user(&session) >= 0)
                 mirror(session, app, capability, always ? "yes" : "no");
@@ -178,46 +133,34 @@ static json_t *answered(Client *client) {
 }
 
 static int permission_reset(Context *c, int argc, char **argv) {
-        static const struct option options[] = {
-                COMMON_OPTIONS,
-                { "all", no_argument, NULL, OPT_ALL },
-                {},
-        };
+        static const char help[] =
+                "sparkctl permission reset [OPTION…] APP [CAPABILITY]\n"
+                "sparkctl permission reset [OPTION…] --all\n\n"
+                "Takes answers back: the rules decide again, and where they say so you will be asked. Replies under way that\n"
+                "only the answer allowed end at once.\n"
+                "\nOptions:\n"
+                "      --all            of all applications\n"
+                COMMON_HELP;
         bool all = false;
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h') {
-                        printf("sparkctl permission reset [OPTION…] APP [CAPABILITY]\n"
-                               "sparkctl permission reset [OPTION…] --all\n\n"
-                               "Takes answers back: the rules decide again, and where they say so you will be asked. Replies under way that\n"
-                               "only the answer allowed end at once.\n"
-                               "\nOptions:\n"
-                               "      --all            of all applications\n"
-                               COMMON_HELP);
-                        return EXIT_OK;
-                }
-                if (opt == OPT_ALL)
-                        all = true;
-                else if (!common_option(c, opt))
-                        return option_error("permission reset", opt, argv);
-        }
+        const Option own[] = { { "all", .flag = &all } };
+        int r = options_parse(c, argc, argv, "permission reset", help, own, ELEMENTSOF(own));
+        if (r != OPTIONS_READ)
+                return r;
         int n = argc - optind;
         if (all ? n > 0 : n < 1 || n > 2)
                 return usage_error("permission reset", "It takes an APP and perhaps a CAPABILITY, or --all.");
         const char *app = n > 0 ? argv[optind] : "", *capability = n > 1 ? argv[optind + 1] : "";
 
         _cleanup_(client_done) Client client = {};
-        _cleanup_(sd_bus_message_dropp) sd_bus_message *call = NULL;
         _cleanup_(json_dropp) json_t *reply = NULL, *before = NULL;
         _cleanup_(sd_bus_dropp) sd_bus *session = NULL;
-        int r = client_open(c, &client);
+        r = client_open(c, &client);
         if (r != EXIT_OK)
                 return r;
         if (sd_bus_open_user(&session) >= 0)
                 before = answered(&client);
-        r = permissions_new_call(&client, "Reset", &call);
-        if (r >= 0)
-                r = sd_bus_message_append(call, "ssa{sv}", app, capability, 0);
-        if ((r = permissions_call(c, &client, "take that back", r, call, &reply)) != EXIT_OK)
+        r = permissions_get(c, &client, "take that back", "Reset", &reply, "ssa{sv}", app, capability, 0);
+        if (r != EXIT_OK)
                 return r;
 
         size_t i;
@@ -245,10 +188,7 @@ static const Verb verbs[] = {
 int verb_permission(Context *c, int argc, char **argv) {
         static const Family family = {
                 "permission", "What applications may use the assistant for, by your own answers.",
-                "      --user           of your own sparkd, on the session bus\n"
-                "      --system         of the machine's sparkd, on the system bus\n"
-                "      --json           print JSON, for programs\n",
-                verbs, ELEMENTSOF(verbs),
+                BUS_HELP, verbs, ELEMENTSOF(verbs),
         };
         return family_run(&family, c, argc, argv);
 }

@@ -3,14 +3,11 @@
 /* Owns how the commands about permissions talk to sparkd: one call, its answer as JSON, its errors by name. */
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "cli/permissions.h"
-#include "cli/terminal.h"
-#include "daemon/consent/text.h"
 
-#define CELL_MAX 300u                     /* characters */
 #define CALL_USEC UINT64_C(300000000)     /* somebody may have to type a password */
 
 int permissions_new_call(Client *c, const char *method, sd_bus_message **ret) {
@@ -39,6 +36,20 @@ int permissions_call(const Context *context, Client *c, const char *doing, int r
         return EXIT_OK;
 }
 
+int permissions_get(const Context *context, Client *c, const char *doing, const char *method, json_t **ret, const char *types, ...) {
+        _cleanup_(sd_bus_message_dropp) sd_bus_message *call = NULL;
+        int r = c->bus ? EXIT_OK : client_open(context, c);
+        if (r != EXIT_OK)
+                return r;
+        r = permissions_new_call(c, method, &call);
+        va_list ap;
+        va_start(ap, types);
+        if (r >= 0)
+                r = sd_bus_message_appendv(call, types, ap);
+        va_end(ap);
+        return permissions_call(context, c, doing, r, call, ret);
+}
+
 const char *entry_text(const json_t *entry, const char *key) {
         return json_string_value(json_object_get(entry, key)) ?: "";
 }
@@ -46,27 +57,4 @@ const char *entry_text(const json_t *entry, const char *key) {
 uint64_t entry_number(const json_t *entry, const char *key) {
         json_int_t n = json_integer_value(json_object_get(entry, key));
         return n > 0 ? (uint64_t) n : 0;
-}
-
-int table_add(Table *t, const char *cell) {
-        char *copy = consent_text(cell, CELL_MAX);
-        char **more = copy ? reallocarray(t->cells, t->n_cells + 1, sizeof *more) : NULL;
-        if (!more) {
-                free(copy);
-                return -ENOMEM;
-        }
-        t->cells = more;
-        t->cells[t->n_cells++] = copy;
-        return 0;
-}
-
-void table_show(FILE *f, const Table *t) {
-        table_print(f, (const char *const *) t->cells, t->n_columns, t->n_cells / t->n_columns);
-}
-
-void table_done(Table *t) {
-        for (size_t i = 0; i < t->n_cells; i++)
-                free(t->cells[i]);
-        free(t->cells);
-        *t = (Table) {};
 }

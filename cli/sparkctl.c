@@ -73,36 +73,6 @@ int usage_error(const char *command, const char *format, ...) {
         return EXIT_USAGE;
 }
 
-int option_error(const char *command, int answer, char **argv) {
-        /* The word that getopt_long() has just passed; inside a bundle like -xy it has not passed it yet, but then
-         * optopt says enough. */
-        const char *word = argv[optind - 1];
-        bool is_long = strncmp(word, "--", 2) == 0;
-        if (answer == ':')
-                return usage_error(command, "Option '%s' needs a value.", word);
-        if (optopt >= OPT_USER || (optopt && is_long && strchr(word, '=')))
-                return usage_error(command, "Option '%s' takes no value.", word);
-        if (optopt)
-                return usage_error(command, "There is no option '-%c'.", optopt);
-        return usage_error(command, "There is no option '%s'.", word);
-}
-
-bool common_option(Context *c, int opt) {
-        switch (opt) {
-        case OPT_USER:
-                c->bus = BUS_USER;
-                return true;
-        case OPT_SYSTEM:
-                c->bus = BUS_SYSTEM;
-                return true;
-        case OPT_JSON:
-                c->json = true;
-                return true;
-        default:
-                return false;
-        }
-}
-
 const Verb *verb_find(const Verb *table, size_t n, const char *name) {
         for (size_t i = 0; i < n; i++)
                 if (strcmp(table[i].name, name) == 0)

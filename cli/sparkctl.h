@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum ExitCode {
         EXIT_OK = 0,
@@ -51,11 +52,27 @@ int verb_monitor(Context *c, int argc, char **argv);
 enum { OPT_USER = 0x1000, OPT_SYSTEM, OPT_JSON, OPT_FIRST_OWN };
 /* True where `opt` was one of them (but "help"). */
 bool common_option(Context *c, int opt);
-#define COMMON_HELP                                                                     \
+#define BUS_HELP                                                                        \
         "      --user           talk to your own sparkd, on the session bus\n"          \
         "      --system         talk to the machine's sparkd, on the system bus\n"      \
-        "      --json           print JSON, for programs\n"                             \
+        "      --json           print JSON, for programs\n"
+#define COMMON_HELP BUS_HELP                                                            \
         "  -h, --help           print this\n"
+
+/* An option of one command's own, and where its value goes: one of the three, which stays as it was where the option is
+ * not given. */
+typedef struct Option {
+        const char *name;
+        bool *flag;               /* takes no value */
+        const char **text;
+        uint32_t *uid;            /* a user's number */
+} Option;
+#define NO_UID UINT32_MAX
+
+/* Reads the options of `command`, which is what stands after "sparkctl": the common ones and `own`, four at most. `help`:
+ * all of its --help. OPTIONS_READ, and optind is at the first argument; else the ExitCode with which the command is over. */
+#define OPTIONS_READ (-1)
+int options_parse(Context *c, int argc, char **argv, const char *command, const char *help, const Option *own, size_t n_own);
 
 /* "sparkctl: …" to standard error, safe for a terminal. complain() returns `code`; usage_error() adds where help is and
  * returns EXIT_USAGE. `command` is what stands after "sparkctl", or NULL. */

@@ -3,21 +3,18 @@
 /* sparkctl status: the root object's properties and whether a question asked now would be answered. */
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/client.h"
 #include "cli/terminal.h"
 
-static int help(void) {
-        printf("sparkctl status [OPTION…]\n\n"
-               "Says which sparkd answers, which model, and whether a question asked now would be answered.\n"
-               "Exit status 0 where it would, 3 where not.\n"
-               "\nOptions:\n"
-               COMMON_HELP);
-        return EXIT_OK;
-}
+static const char help[] =
+        "sparkctl status [OPTION…]\n\n"
+        "Says which sparkd answers, which model, and whether a question asked now would be answered.\n"
+        "Exit status 0 where it would, 3 where not.\n"
+        "\nOptions:\n"
+        COMMON_HELP;
 
 static int get_properties(Client *c, json_t **ret, sd_bus_error *reterr) {
         _cleanup_(sd_bus_message_dropp) sd_bus_message *reply = NULL;
@@ -76,18 +73,14 @@ static void print_status(const Client *c, const json_t *properties, const json_t
 }
 
 int verb_status(Context *c, int argc, char **argv) {
-        static const struct option options[] = { COMMON_OPTIONS, {} };
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return help();
-                if (!common_option(c, opt))
-                        return option_error("status", opt, argv);
-        }
+        int r = options_parse(c, argc, argv, "status", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         if (optind < argc)
                 return usage_error("status", "'%s': status takes no arguments.", argv[optind]);
 
         _cleanup_(client_done) Client client = {};
-        int r = client_open(c, &client);
+        r = client_open(c, &client);
         if (r != EXIT_OK)
                 return r;
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;

@@ -115,25 +115,3 @@ const char *size_text(uint64_t bytes, char buffer[SIZE_TEXT_MAX]) {
         snprintf(buffer, SIZE_TEXT_MAX, "%.1f %s", v, units[u]);
         return buffer;
 }
-
-void table_print(FILE *f, const char *const *cells, size_t n_columns, size_t n_rows) {
-        _cleanup_free_ size_t *widths = calloc(n_columns, sizeof *widths);
-        if (!widths)
-                return;
-        for (size_t i = 0; i < n_rows * n_columns; i++)
-                widths[i % n_columns] = MAX(widths[i % n_columns], text_columns(cells[i]));
-
-        for (size_t row = 0; row < n_rows; row++) {
-                if (row == 0)
-                        fputs(terminal_style(f, STYLE_BOLD), f);
-                for (size_t i = 0; i < n_columns; i++) {
-                        const char *cell = cells[row * n_columns + i];
-                        terminal_print(f, cell, strlen(cell));
-                        if (i + 1 < n_columns)
-                                fprintf(f, "%*s", (int) (widths[i] - text_columns(cell) + 2), "");
-                }
-                if (row == 0)
-                        fputs(terminal_style(f, STYLE_NORMAL), f);
-                fputc('\n', f);
-        }
-}

@@ -30,7 +30,3 @@ size_t text_columns(const char *text);
 /* "98.4 MB": decimal, as shops and disks count. */
 #define SIZE_TEXT_MAX 16
 const char *size_text(uint64_t bytes, char buffer[SIZE_TEXT_MAX]);
-
-/* A table: rows of n cells, columns as wide as their widest cell, two blanks apart; the first row is the heading. Cells
- * are not copied. */
-void table_print(FILE *f, const char *const *cells, size_t n_columns, size_t n_rows);

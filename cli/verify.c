@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -298,18 +297,16 @@ static const struct {
 
 /* ---- asking for the facts ---- */
 
-static int help(void) {
-        printf("sparkctl verify [OPTION…]\n\n"
-               "Shows how the process that computes is contained: facts that the kernel tells about it, a line a layer, and the\n"
-               "model's digest against the catalogue. Starts the worker where none runs.\n\n"
-               "  pass     the layer holds\n"
-               "  FAIL     it does not, though it has to; exit status 1\n"
-               "  absent   this kernel or container does not grant it; the other layers stand\n"
-               "  note     worth knowing\n"
-               "\nOptions:\n"
-               COMMON_HELP);
-        return EXIT_OK;
-}
+static const char help[] =
+        "sparkctl verify [OPTION…]\n\n"
+        "Shows how the process that computes is contained: facts that the kernel tells about it, a line a layer, and the\n"
+        "model's digest against the catalogue. Starts the worker where none runs.\n\n"
+        "  pass     the layer holds\n"
+        "  FAIL     it does not, though it has to; exit status 1\n"
+        "  absent   this kernel or container does not grant it; the other layers stand\n"
+        "  note     worth knowing\n"
+        "\nOptions:\n"
+        COMMON_HELP;
 
 static int get_facts(Client *c, json_t **ret, sd_bus_error *reterr) {
         _cleanup_(sd_bus_message_dropp) sd_bus_message *reply = NULL;
@@ -363,18 +360,14 @@ static int print_findings_json(const Finding *findings, const json_t *facts, boo
 }
 
 int verb_verify(Context *c, int argc, char **argv) {
-        static const struct option options[] = { COMMON_OPTIONS, {} };
-        for (int opt; (opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-                if (opt == 'h')
-                        return help();
-                if (!common_option(c, opt))
-                        return option_error("verify", opt, argv);
-        }
+        int r = options_parse(c, argc, argv, "verify", help, NULL, 0);
+        if (r != OPTIONS_READ)
+                return r;
         if (optind < argc)
                 return usage_error("verify", "'%s': verify takes no arguments; 'sparkctl model verify' checks models.", argv[optind]);
 
         _cleanup_(client_done) Client client = {};
-        int r = client_open(c, &client);
+        r = client_open(c, &client);
         if (r != EXIT_OK)
                 return r;
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
