@@ -115,6 +115,11 @@ static int put_key(GgufWriter *w, const char *key, uint32_t type) {
         return put(w, &type, sizeof type);
 }
 
+static int put_value(GgufWriter *w, const char *key, uint32_t type, const void *v, size_t size) {
+        put_key(w, key, type);
+        return put(w, v, size);
+}
+
 static int put_array(GgufWriter *w, const char *key, uint32_t element, size_t n) {
         uint64_t length = n;
         if (n > GGUF_ARRAY_MAX)
@@ -124,35 +129,34 @@ static int put_array(GgufWriter *w, const char *key, uint32_t element, size_t n)
         return put(w, &length, sizeof length);
 }
 
+static int put_numbers(GgufWriter *w, const char *key, uint32_t element, const void *v, size_t n, size_t size) {
+        int r = put_array(w, key, element, n);
+        return r < 0 ? r : put(w, v, n * size);
+}
+
 int gguf_writer_u16(GgufWriter *w, const char *key, uint16_t v) {
-        put_key(w, key, GGUF_U16);
-        return put(w, &v, sizeof v);
+        return put_value(w, key, GGUF_U16, &v, sizeof v);
 }
 
 int gguf_writer_u32(GgufWriter *w, const char *key, uint32_t v) {
-        put_key(w, key, GGUF_U32);
-        return put(w, &v, sizeof v);
+        return put_value(w, key, GGUF_U32, &v, sizeof v);
 }
 
 int gguf_writer_i32(GgufWriter *w, const char *key, int32_t v) {
-        put_key(w, key, GGUF_I32);
-        return put(w, &v, sizeof v);
+        return put_value(w, key, GGUF_I32, &v, sizeof v);
 }
 
 int gguf_writer_u64(GgufWriter *w, const char *key, uint64_t v) {
-        put_key(w, key, GGUF_U64);
-        return put(w, &v, sizeof v);
+        return put_value(w, key, GGUF_U64, &v, sizeof v);
 }
 
 int gguf_writer_f32(GgufWriter *w, const char *key, float v) {
-        put_key(w, key, GGUF_F32);
-        return put(w, &v, sizeof v);
+        return put_value(w, key, GGUF_F32, &v, sizeof v);
 }
 
 int gguf_writer_bool(GgufWriter *w, const char *key, bool v) {
         uint8_t byte = v ? 1 : 0;
-        put_key(w, key, GGUF_BOOL);
-        return put(w, &byte, sizeof byte);
+        return put_value(w, key, GGUF_BOOL, &byte, sizeof byte);
 }
 
 int gguf_writer_string(GgufWriter *w, const char *key, const char *text, size_t size) {
@@ -163,18 +167,15 @@ int gguf_writer_string(GgufWriter *w, const char *key, const char *text, size_t 
 }
 
 int gguf_writer_u32s(GgufWriter *w, const char *key, const uint32_t *v, size_t n) {
-        int r = put_array(w, key, GGUF_U32, n);
-        return r < 0 ? r : put(w, v, n * sizeof *v);
+        return put_numbers(w, key, GGUF_U32, v, n, sizeof *v);
 }
 
 int gguf_writer_i32s(GgufWriter *w, const char *key, const int32_t *v, size_t n) {
-        int r = put_array(w, key, GGUF_I32, n);
-        return r < 0 ? r : put(w, v, n * sizeof *v);
+        return put_numbers(w, key, GGUF_I32, v, n, sizeof *v);
 }
 
 int gguf_writer_f32s(GgufWriter *w, const char *key, const float *v, size_t n) {
-        int r = put_array(w, key, GGUF_F32, n);
-        return r < 0 ? r : put(w, v, n * sizeof *v);
+        return put_numbers(w, key, GGUF_F32, v, n, sizeof *v);
 }
 
 int gguf_writer_strings(GgufWriter *w, const char *key, const GgufString *v, size_t n) {

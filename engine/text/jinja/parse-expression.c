@@ -23,47 +23,43 @@ static int new_binary(Parser *p, NodeKind kind, uint8_t op, Node *a, Node *b, No
 }
 
 typedef struct OperatorToken {
-        const char *token;
+        const char *token;                /* a sign or a word */
         Operator op;
 } OperatorToken;
 
-static const OperatorToken compare_tokens[] = {
-        { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT }, { "<=", OP_LE }, { ">", OP_GT }, { ">=", OP_GE }, {},
-};
-static const OperatorToken sum_tokens[] = { { "+", OP_ADD }, { "-", OP_SUB }, {} };
-static const OperatorToken product_tokens[] = {
-        { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOORDIV }, { "%", OP_MOD }, {},
-};
-
 static const OperatorToken *find_operator(const Parser *p, const OperatorToken *table) {
         for (; table->token; table++)
-                if (at_op(p, table->token))
+                if (at_op(p, table->token) || at_name(p, table->token))
                         return table;
         return NULL;
 }
 
-static int parse_pow(Parser *p, Node **ret) {
+/* operand { token operand }, to the left. */
+static int parse_left(Parser *p, NodeKind kind, const OperatorToken *tokens, int (*operand)(Parser *p, Node **ret), Node **ret) {
+        const OperatorToken *op;
         Node *left, *right;
-        TRY(parse_unary(p, true, &left));
-        while (jinja_skip_op(p, "**")) {
-                TRY(parse_unary(p, true, &right));
-                TRY(new_binary(p, NODE_BINARY, OP_POW, left, right, &left));
+        TRY(operand(p, &left));
+        while ((op = find_operator(p, tokens))) {
+                p->token++;
+                TRY(operand(p, &right));
+                TRY(new_binary(p, kind, op->op, left, right, &left));
         }
         *ret = left;
         return 0;
 }
 
+static int parse_filtered(Parser *p, Node **ret) {
+        return parse_unary(p, true, ret);
+}
+
+static int parse_pow(Parser *p, Node **ret) {
+        static const OperatorToken tokens[] = { { "**", OP_POW }, {} };
+        return parse_left(p, NODE_BINARY, tokens, parse_filtered, ret);
+}
+
 static int parse_product(Parser *p, Node **ret) {
-        const OperatorToken *op;
-        Node *left, *right;
-        TRY(parse_pow(p, &left));
-        while ((op = find_operator(p, product_tokens))) {
-                p->token++;
-                TRY(parse_pow(p, &right));
-                TRY(new_binary(p, NODE_BINARY, op->op, left, right, &left));
-        }
-        *ret = left;
-        return 0;
+        static const OperatorToken tokens[] = { { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOORDIV }, { "%", OP_MOD }, {} };
+        return parse_left(p, NODE_BINARY, tokens, parse_pow, ret);
 }
 
 static int parse_concat(Parser *p, Node **ret) {
@@ -88,39 +84,27 @@ static int parse_concat(Parser *p, Node **ret) {
 }
 
 static int parse_sum(Parser *p, Node **ret) {
-        const OperatorToken *op;
-        Node *left, *right;
-        TRY(parse_concat(p, &left));
-        while ((op = find_operator(p, sum_tokens))) {
-                p->token++;
-                TRY(parse_concat(p, &right));
-                TRY(new_binary(p, NODE_BINARY, op->op, left, right, &left));
-        }
-        *ret = left;
-        return 0;
+        static const OperatorToken tokens[] = { { "+", OP_ADD }, { "-", OP_SUB }, {} };
+        return parse_left(p, NODE_BINARY, tokens, parse_concat, ret);
 }
 
 static int parse_compare(Parser *p, Node **ret) {
+        static const OperatorToken tokens[] = {
+                { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT }, { "<=", OP_LE }, { ">", OP_GT }, { ">=", OP_GE }, { "in", OP_IN }, {},
+        };
         NodeList operands;
         Node *first, *n;
 
         TRY(parse_sum(p, &first));
         node_list_init(&operands);
         for (;;) {
-                const OperatorToken *op = find_operator(p, compare_tokens);
-                Operator which;
-                if (op) {
-                        which = op->op;
-                        p->token++;
-                } else if (jinja_skip_name(p, "in"))
-                        which = OP_IN;
-                else if (at_name(p, "not") && token_is_name(p->token + 1, "in")) {
-                        which = OP_NOT_IN;
-                        p->token += 2;
-                } else
+                const OperatorToken *op = find_operator(p, tokens);
+                bool not_in = at_name(p, "not") && token_is_name(p->token + 1, "in");
+                if (!op && !not_in)
                         break;
+                p->token += not_in ? 2 : 1;
                 TRY(jinja_node(p, NODE_OPERAND, &n));
-                n->op = which;
+                n->op = not_in ? OP_NOT_IN : op->op;
                 TRY(parse_sum(p, &n->a));
                 node_list_add(&operands, n);
         }
@@ -144,25 +128,13 @@ static int parse_not(Parser *p, Node **ret) {
 }
 
 static int parse_and(Parser *p, Node **ret) {
-        Node *left, *right;
-        TRY(parse_not(p, &left));
-        while (jinja_skip_name(p, "and")) {
-                TRY(parse_not(p, &right));
-                TRY(new_binary(p, NODE_AND, 0, left, right, &left));
-        }
-        *ret = left;
-        return 0;
+        static const OperatorToken tokens[] = { { "and", 0 }, {} };
+        return parse_left(p, NODE_AND, tokens, parse_not, ret);
 }
 
 static int parse_or(Parser *p, Node **ret) {
-        Node *left, *right;
-        TRY(parse_and(p, &left));
-        while (jinja_skip_name(p, "or")) {
-                TRY(parse_and(p, &right));
-                TRY(new_binary(p, NODE_OR, 0, left, right, &left));
-        }
-        *ret = left;
-        return 0;
+        static const OperatorToken tokens[] = { { "or", 0 }, {} };
+        return parse_left(p, NODE_OR, tokens, parse_and, ret);
 }
 
 int jinja_parse_expression(Parser *p, bool cond, Node **ret) {
@@ -183,48 +155,37 @@ int jinja_parse_expression(Parser *p, bool cond, Node **ret) {
         return 0;
 }
 
-static int parse_list(Parser *p, Node **ret) {
-        NodeList items;
-        Node *list, *n;
+typedef int (*ParseItem)(Parser *p, bool flag, Node **ret);
 
-        TRY(jinja_node(p, NODE_LIST, &list));
+/* [a, b] or {a: b, c: d}; a comma may stand behind the last. */
+static int parse_collection(Parser *p, NodeKind kind, const char *end, ParseItem item, Node **ret) {
+        NodeList items;
+        Node *all, *n;
+
+        TRY(jinja_node(p, kind, &all));
         p->token++;
         node_list_init(&items);
-        while (!at_op(p, "]")) {
+        while (!at_op(p, end)) {
                 if (items.first)
                         TRY(jinja_expect_op(p, ","));
-                if (at_op(p, "]"))
+                if (at_op(p, end))
                         break;
-                TRY(jinja_parse_expression(p, true, &n));
+                TRY(item(p, true, &n));
                 node_list_add(&items, n);
         }
         p->token++;
-        list->a = items.first;
-        *ret = list;
+        all->a = items.first;
+        *ret = all;
         return 0;
 }
 
-static int parse_dict(Parser *p, Node **ret) {
-        NodeList pairs;
-        Node *dict, *pair;
-
-        TRY(jinja_node(p, NODE_DICT, &dict));
-        p->token++;
-        node_list_init(&pairs);
-        while (!at_op(p, "}")) {
-                if (pairs.first)
-                        TRY(jinja_expect_op(p, ","));
-                if (at_op(p, "}"))
-                        break;
-                TRY(jinja_node(p, NODE_OPERAND, &pair));
-                TRY(jinja_parse_expression(p, true, &pair->a));
-                TRY(jinja_expect_op(p, ":"));
-                TRY(jinja_parse_expression(p, true, &pair->b));
-                node_list_add(&pairs, pair);
-        }
-        p->token++;
-        dict->a = pairs.first;
-        *ret = dict;
+static int parse_pair(Parser *p, bool cond, Node **ret) {
+        Node *pair;
+        TRY(jinja_node(p, NODE_OPERAND, &pair));
+        TRY(jinja_parse_expression(p, cond, &pair->a));
+        TRY(jinja_expect_op(p, ":"));
+        TRY(jinja_parse_expression(p, cond, &pair->b));
+        *ret = pair;
         return 0;
 }
 
@@ -281,9 +242,9 @@ static int parse_primary(Parser *p, Node **ret) {
                 return 0;
         default:
                 if (at_op(p, "["))
-                        return parse_list(p, ret);
+                        return parse_collection(p, NODE_LIST, "]", jinja_parse_expression, ret);
                 if (at_op(p, "{"))
-                        return parse_dict(p, ret);
+                        return parse_collection(p, NODE_DICT, "}", parse_pair, ret);
                 if (!jinja_skip_op(p, "("))
                         return jinja_parse_fail(p, "expression");
                 if (jinja_skip_op(p, ")")) {
@@ -491,23 +452,22 @@ static bool at_tuple_end(const Parser *p, const char *end) {
         return p->token->kind == TOKEN_PRINT_END || p->token->kind == TOKEN_BLOCK_END || at_op(p, ")") || (end && at_name(p, end));
 }
 
-int jinja_parse_tuple(Parser *p, bool cond, const char *end, Node **ret) {
+/* One item by itself, or a tuple of those between commas; `wanted` names what is missing where there is none. */
+static int parse_commas(Parser *p, ParseItem item, bool flag, const char *end, const char *wanted, Node **ret) {
         NodeList items;
         bool tuple = false;
         Node *n;
 
         node_list_init(&items);
-        for (;;) {
-                if (at_tuple_end(p, end))
-                        break;
-                TRY(jinja_parse_expression(p, cond, &n));
+        while (!at_tuple_end(p, end)) {
+                TRY(item(p, flag, &n));
                 node_list_add(&items, n);
                 if (!jinja_skip_op(p, ","))
                         break;
                 tuple = true;
         }
         if (!items.first)
-                return jinja_parse_fail(p, "expression");
+                return jinja_parse_fail(p, wanted);
         if (!tuple) {
                 *ret = items.first;
                 return 0;
@@ -516,6 +476,10 @@ int jinja_parse_tuple(Parser *p, bool cond, const char *end, Node **ret) {
         n->a = items.first;
         *ret = n;
         return 0;
+}
+
+int jinja_parse_tuple(Parser *p, bool cond, const char *end, Node **ret) {
+        return parse_commas(p, jinja_parse_expression, cond, end, "expression", ret);
 }
 
 static int parse_one_target(Parser *p, bool namespaces, Node **ret) {
@@ -542,28 +506,5 @@ static int parse_one_target(Parser *p, bool namespaces, Node **ret) {
 }
 
 int jinja_parse_target(Parser *p, bool namespaces, const char *end, Node **ret) {
-        NodeList items;
-        bool tuple = false;
-        Node *n;
-
-        node_list_init(&items);
-        for (;;) {
-                if (at_tuple_end(p, end))
-                        break;
-                TRY(parse_one_target(p, namespaces, &n));
-                node_list_add(&items, n);
-                if (!jinja_skip_op(p, ","))
-                        break;
-                tuple = true;
-        }
-        if (!items.first)
-                return jinja_parse_fail(p, "name to assign to");
-        if (!tuple) {
-                *ret = items.first;
-                return 0;
-        }
-        TRY(jinja_node(p, NODE_TUPLE, &n));
-        n->a = items.first;
-        *ret = n;
-        return 0;
+        return parse_commas(p, parse_one_target, namespaces, end, "name to assign to", ret);
 }
