@@ -50,6 +50,8 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
                 questions_add(link->agent->questions, call);
         else if (strcmp(method, "Identify") == 0)
                 identify_answer(call);
+        else if (strcmp(method, "Cancel") != 0)         /* a device, and this agent has none to give */
+                g_dbus_method_invocation_return_dbus_error(call, "org.spark.Assistant.Error.NoDevice", "spark-agent opens no devices yet");
         else {
                 const char *id;
                 g_variant_get(parameters, "(&s)", &id);

@@ -54,7 +54,7 @@ static int check_caller(Manager *m, const Caller *c, sd_bus_error *reterr) {
 
         if (m->user_mode && c->uid != getuid())
                 return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED, "This bus is user %u's; user %u cannot answer for another", (unsigned) getuid(), (unsigned) c->uid);
-        if (caller_is_sandboxed(c))
+        if (identity_is_sandboxed(&c->identity))
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_ACCESS_DENIED, "An app in a sandbox cannot answer for the user");
         LIST_FOREACH(&m->agents, l)
                 n += LIST_OBJECT(l, Agent, link)->uid == c->uid;
@@ -98,6 +98,24 @@ int agent_unregister(Manager *m, const char *name, const char *path, sd_bus_erro
                 return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "No agent of yours is registered at %s", path);
         agent_free(a);
         return 0;
+}
+
+void agent_cancel(Manager *m, const char *name, const char *path, const char *request) {
+        sd_bus_message *message = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(m->bus, &message, name, path, AGENT_INTERFACE, "Cancel");
+        if (r >= 0)
+                r = sd_bus_message_set_expect_reply(message, false);
+        if (r >= 0)
+                r = sd_bus_message_set_auto_start(message, false);
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", request);
+        if (r >= 0)
+                r = sd_bus_send(NULL, message, NULL);
+        sd_bus_message_unref(message);
+        if (r < 0)
+                log_warning("Cannot take back what an agent was asked: %s, ignoring", strerror(-r));
 }
 
 /* Whether somebody sits there who could see a question. Where no logind is, nobody can say. */

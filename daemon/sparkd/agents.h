@@ -28,6 +28,9 @@ void agents_done(Manager *m);
  * there. Of several the latest; only those with a number below the given one. NULL: nobody. */
 const Agent *agent_find(User *u, const Identity *asker, uint64_t below);
 
+/* What it was asked needs no answer any more. */
+void agent_cancel(Manager *m, const char *name, const char *path, const char *request);
+
 /* Whether asking may come to something: there is one, the session bus may start one, or sparkd has only just begun and
  * those that run have not found it yet. */
 bool agent_expected(User *u, const Identity *asker);

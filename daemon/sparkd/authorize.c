@@ -92,7 +92,7 @@ int authorize(Manager *m, sd_bus_message *message, const Caller *c, AuthorizeAct
         size_t n = 0;
         int r;
 
-        if (caller_is_sandboxed(c))
+        if (identity_is_sandboxed(&c->identity))
                 return refuse(action, "An app in a sandbox cannot do this", reterr);
         if (action == AUTHORIZE_READ_OWN || m->user_mode || c->uid == 0) {
                 r = sd_bus_message_rewind(message, true);

@@ -74,26 +74,42 @@ uint64_t charge_guess(size_t prompt_bytes, uint32_t max_tokens) {
         return prompt_bytes / BYTES_PER_TOKEN + MIN(max_tokens, REPLY_GUESS);
 }
 
-int charge_tokens(App *a, uint64_t n, sd_bus_error *reterr) {
+static int charge_of_day(App *a, RuleLimit l, const char *what, uint64_t n, sd_bus_error *reterr) {
         uint64_t size, wait;
         bool user;
 
         charge_restore(a->user);
-        int r = take(a->user->manager, &a->identity, LIMIT_TOKENS_PER_DAY, n, &user, &size, &wait);
-        return r < 0 ? refuse(&a->identity, r, SPARK_ERROR_QUOTA_EXCEEDED, "tokens a day", user, size, wait, reterr) : 0;
+        int r = take(a->user->manager, &a->identity, l, n, &user, &size, &wait);
+        return r < 0 ? refuse(&a->identity, r, SPARK_ERROR_QUOTA_EXCEEDED, what, user, size, wait, reterr) : 0;
 }
 
-void charge_correct(App *a, uint64_t charged, uint64_t cost) {
+static void correct_of_day(App *a, RuleLimit l, uint64_t charged, uint64_t cost) {
         Manager *m = a->user->manager;
 
         for (size_t per_user = 0; per_user < 2; per_user++) {
-                QuotaKey key = key_of(&a->identity, per_user, LIMIT_TOKENS_PER_DAY);
-                uint64_t size = rules_limit(m->rules, &a->identity, per_user, LIMIT_TOKENS_PER_DAY, NULL);
+                QuotaKey key = key_of(&a->identity, per_user, l);
+                uint64_t size = rules_limit(m->rules, &a->identity, per_user, l, NULL);
                 if (cost < charged)
                         quota_give(m->quota, &key, size, charged - cost, charge_now(m));
                 else
                         quota_force(m->quota, &key, size, cost - charged, charge_now(m));
         }
+}
+
+int charge_tokens(App *a, uint64_t n, sd_bus_error *reterr) {
+        return charge_of_day(a, LIMIT_TOKENS_PER_DAY, "tokens a day", n, reterr);
+}
+
+void charge_correct(App *a, uint64_t charged, uint64_t cost) {
+        correct_of_day(a, LIMIT_TOKENS_PER_DAY, charged, cost);
+}
+
+int charge_audio(App *a, uint64_t seconds, sd_bus_error *reterr) {
+        return seconds > 0 ? charge_of_day(a, LIMIT_AUDIO_SECONDS_PER_DAY, "seconds of sound a day", seconds, reterr) : 0;
+}
+
+void charge_correct_audio(App *a, uint64_t charged, uint64_t cost) {
+        correct_of_day(a, LIMIT_AUDIO_SECONDS_PER_DAY, charged, cost);
 }
 
 /* ---- what is counted where it is ---- */
@@ -165,18 +181,21 @@ static int restore_use(void *userdata, const LedgerUse *u) {
         const Restoring *r = userdata;
         Manager *m = r->user->manager;
         uint64_t ago = r->now_real > (uint64_t) u->time_us ? MIN(r->now_real - (uint64_t) u->time_us, DAY_USEC) : 0;
+        const struct { RuleLimit limit; uint64_t n; } costs[] = {
+                { LIMIT_TOKENS_PER_DAY, u->n_prompt + u->n_generated },
+                { LIMIT_AUDIO_SECONDS_PER_DAY, (u->audio_ms + 999) / 1000 },
+        };
         Identity id;
 
-        if (u->n_prompt + u->n_generated == 0)
-                return 0;
         identity_unknown(r->user->uid, &id);
         id.kind = u->kind;
         id.certainty = u->certainty;
         snprintf(id.app, sizeof id.app, "%s", u->app);
-        for (size_t per_user = 0; per_user < 2; per_user++) {
-                QuotaKey key = key_of(&id, per_user, LIMIT_TOKENS_PER_DAY);
-                quota_force(m->quota, &key, rules_limit(m->rules, &id, per_user, LIMIT_TOKENS_PER_DAY, NULL), u->n_prompt + u->n_generated, r->now - ago);
-        }
+        for (size_t i = 0; i < ELEMENTSOF(costs); i++)
+                for (size_t per_user = 0; costs[i].n > 0 && per_user < 2; per_user++) {
+                        QuotaKey key = key_of(&id, per_user, costs[i].limit);
+                        quota_force(m->quota, &key, rules_limit(m->rules, &id, per_user, costs[i].limit, NULL), costs[i].n, r->now - ago);
+                }
         return 0;
 }
 

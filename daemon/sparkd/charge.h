@@ -16,6 +16,10 @@ int charge_tokens(App *a, uint64_t n, sd_bus_error *reterr);
 /* What was charged before, what it came to. */
 void charge_correct(App *a, uint64_t charged, uint64_t cost);
 
+/* The same of seconds of sound. */
+int charge_audio(App *a, uint64_t seconds, sd_bus_error *reterr);
+void charge_correct_audio(App *a, uint64_t charged, uint64_t cost);
+
 /* What is open or waits already is at its limit: QuotaExceeded, Busy. */
 int charge_session(App *a, sd_bus_error *reterr);
 int charge_waiting(App *a, sd_bus_error *reterr);

@@ -31,17 +31,18 @@ Client *client_free(Client *c) {
         sd_bus_slot_unref(c->ping);
         sd_bus_track_unref(c->track);
         c->pinned = true;
+        /* Nothing is sent to it any more. */
+        if (c->link.next) {
+                list_remove(&c->link);
+                c->user->n_clients--;
+                c->user->manager->n_clients--;
+        }
         requests_drop(c);
         LIST_FOREACH(&c->sessions, l) {
                 Session *s = LIST_OBJECT(l, Session, link);
                 list_remove(&s->link);
                 s->client = NULL;
                 session_close(s);
-        }
-        if (c->link.next) {
-                list_remove(&c->link);
-                c->user->n_clients--;
-                c->user->manager->n_clients--;
         }
         app_unref(c->app);
         user_unref(c->user);
@@ -56,7 +57,7 @@ static int on_gone(sd_bus_track *track, void *userdata) {
 }
 
 void client_settle(Client *c) {
-        if (!c->pinned && list_empty(&c->sessions) && list_empty(&c->requests) && c->n_once == 0)
+        if (!c->pinned && list_empty(&c->sessions) && list_empty(&c->requests) && c->n_once == 0 && !c->watches)
                 client_free(c);
 }
 
@@ -136,8 +137,8 @@ int caller_of_message(Manager *m, sd_bus_message *message, Caller *ret, sd_bus_e
 }
 
 /* In the system instance nobody can look behind another user's sandbox: there the unit's claim counts against it. */
-bool caller_is_sandboxed(const Caller *c) {
-        return c->identity.certainty == CERTAINTY_SANDBOXED || c->identity.kind == IDENTITY_FLATPAK || c->identity.kind == IDENTITY_SNAP;
+bool identity_is_sandboxed(const Identity *id) {
+        return id->certainty == CERTAINTY_SANDBOXED || id->kind == IDENTITY_FLATPAK || id->kind == IDENTITY_SNAP;
 }
 
 int user_of_message(Manager *m, sd_bus_message *message, User **ret, sd_bus_error *reterr) {

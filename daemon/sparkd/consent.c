@@ -40,24 +40,10 @@ static void consents_next(User *u);
 
 /* The agent takes the question from the screen. */
 static void consent_take_back(Consent *c) {
-        sd_bus_message *m = NULL;
-        int r;
-
         if (c->state != CONSENT_ASKED || !c->call)
                 return;
         c->call = sd_bus_slot_unref(c->call);
-        r = sd_bus_message_new_method_call(c->user->manager->bus, &m, c->agent_name, c->agent_path, AGENT_INTERFACE, "Cancel");
-        if (r >= 0)
-                r = sd_bus_message_set_expect_reply(m, false);
-        if (r >= 0)
-                r = sd_bus_message_set_auto_start(m, false);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", c->id);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
-        if (r < 0)
-                log_warning("Cannot take a question back: %s, ignoring", strerror(-r));
+        agent_cancel(c->user->manager, c->agent_name, c->agent_path, c->id);
 }
 
 static Consent *consent_free(Consent *c) {

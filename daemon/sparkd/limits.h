@@ -41,6 +41,14 @@
 #define REQUESTS_PER_CLIENT 8u                  /* Request() not answered yet */
 #define KEPT_ANSWERS_PER_USER 256u              /* "for this session" */
 
+/* ---- devices ---- */
+#define RECORDINGS_PER_APP 2u                   /* open or being opened */
+#define RECORDINGS_PER_USER 8u
+#define RECORDING_SECONDS_MAX 300u              /* of one microphone part */
+#define RECORDING_SECONDS_DEFAULT 30u
+#define CAMERA_SECONDS 30u                      /* for a picture */
+#define DEVICE_OPEN_USEC (30ull * 1000000)      /* for an agent to open one; a person may have to choose which */
+
 /* ---- administration ---- */
 #define LEDGER_REPLY_MAX 1000u                  /* uses in one answer */
 #define LIST_REPLY_MAX 4096u                    /* apps and capabilities in one answer */

@@ -34,7 +34,7 @@
 #define SPARK_PERMISSIONS_INTERFACE "org.spark.Assistant.Permissions"
 #define SPARK_MODELS_INTERFACE "org.spark.Assistant.Models"
 #define SPARK_DEBUG_INTERFACE "org.spark.Assistant.Debug"
-#define SPARK_INTERFACE_VERSION 2u
+#define SPARK_INTERFACE_VERSION 3u
 
 #define SESSION_BUCKETS 4096u
 
@@ -67,7 +67,7 @@ struct Manager {
         Link users, clients;
         size_t n_users, n_clients, n_sessions;
         Session *buckets[SESSION_BUCKETS]; /* by the session's random id */
-        uint64_t last_session, last_request, last_agent, last_consent;
+        uint64_t last_session, last_request, last_agent, last_consent, last_capture;
 
         Rules *rules;                      /* gate.c */
         Prompts *prompts;
@@ -101,8 +101,10 @@ struct User {
         Link apps;
         Prewarm prewarms[PREWARMS_PER_USER];
         size_t n_clients, n_sessions, n_asks;
-        Link asking;                       /* turns that wait for the user's word */
+        Link asking;                       /* turns that wait for the user's word, or for a device */
         size_t n_asking;
+        Link captures;                     /* captures.c: devices that are open */
+        size_t n_recordings;               /* of these and such as are being opened */
         Link consents;                     /* consent.c */
         size_t n_consents;
         Link kept;                         /* gate.c: answers for this session */
@@ -123,7 +125,7 @@ struct App {
         uint64_t id;                       /* keyed digest of user and identity: also the domain of shared prefixes */
         Identity identity;                 /* without a unit */
         unsigned n_refs;
-        size_t n_sessions, n_asking, n_running;
+        size_t n_sessions, n_asking, n_running, n_recordings;
         uint64_t refused_usec;             /* when a refusal was written down last */
         QueueLane lane;
 };
@@ -148,6 +150,7 @@ struct Client {
         size_t n_requests;
         Want once[CONSENT_WANTS_MAX];      /* allowed for its next turn */
         size_t n_once;
+        bool watches;                      /* captures.c: it is told what is open, while it reads */
         sd_bus_track *track;
         Link sessions;
         size_t n_sessions, n_asks;
@@ -190,7 +193,7 @@ int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_
 int user_of_message(Manager *m, sd_bus_message *message, User **ret, sd_bus_error *reterr);
 int caller_of_message(Manager *m, sd_bus_message *message, Caller *ret, sd_bus_error *reterr);
 /* It is shut in, or says that it is. */
-bool caller_is_sandboxed(const Caller *c);
+bool identity_is_sandboxed(const Identity *id);
 Client *client_find(Manager *m, const char *name);
 /* Forgets a client that has nothing here any more. */
 void client_settle(Client *c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/captures.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/options.h"
@@ -217,7 +218,7 @@ static int append_turn(sd_bus_message *reply, const Turn *t) {
                                      "app", "s", id->app,
                                      "certainty", "s", certainty_name(id->certainty),
                                      "capability", "s", capability_info(CAPABILITY_GENERATE)->name,
-                                     "state", "s", t->state == TURN_ASKING ? "asking" : t->state == TURN_WAITING ? "waiting" : "running",
+                                     "state", "s", t->state == TURN_ASKING ? "asking" : t->state == TURN_RECORDING || t->state == TURN_WAITING ? "waiting" : "running",
                                      "priority", "s", s->priority == QUEUE_BACKGROUND ? "background" : "interactive",
                                      "started", "t", record_now() - since,
                                      "tokens", "t", t->n_tokens);
@@ -245,6 +246,8 @@ static int monitor_authorized(sd_bus_message *message, const Caller *c, sd_bus_e
                 User *u = LIST_OBJECT(l, User, link);
                 if (r >= 0 && (o.all || u == c->user))
                         r = append_turns(reply, u);
+                if (r >= 0 && (o.all || u == c->user))
+                        r = captures_append_uses(reply, u);
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
@@ -253,4 +256,27 @@ static int monitor_authorized(sd_bus_message *message, const Caller *c, sd_bus_e
 
 int method_monitor(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         return authorize_listing(message, userdata, monitor_options, ELEMENTSOF(monitor_options), monitor_authorized, reterr);
+}
+
+/* ---- WatchCaptures ---- */
+
+static int watch_authorized(sd_bus_message *message, const Caller *caller, sd_bus_error *reterr) {
+        sd_bus_message *reply = NULL;
+        Client *c;
+        int r;
+
+        r = client_of_message(caller->user->manager, message, &c, reterr);
+        if (r < 0)
+                return r;
+        c->watches = true;
+        r = reply_list(message, "a{sv}", &reply);
+        if (r >= 0)
+                r = captures_append(reply, c->user);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return reply_send(reply, r);
+}
+
+int method_watch_captures(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return authorize_listing(message, userdata, NULL, 0, watch_authorized, reterr);
 }

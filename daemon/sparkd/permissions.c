@@ -403,6 +403,9 @@ static const sd_bus_vtable permissions_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Monitor",
                                 SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", uses),
                                 method_monitor, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("WatchCaptures",
+                                SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", captures),
+                                method_watch_captures, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("Answered", SD_BUS_ARGS("t", request, "a{ss}", answers), 0),
         SD_BUS_VTABLE_END,
 };

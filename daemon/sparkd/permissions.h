@@ -11,4 +11,5 @@ int read_want(const char *name, Want *ret, sd_bus_error *reterr);
 int method_list(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_ledger(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_problems(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
+int method_watch_captures(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_monitor(sd_bus_message *message, void *userdata, sd_bus_error *reterr);

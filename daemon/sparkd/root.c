@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/sparkd/captures.h"
 #include "daemon/sparkd/charge.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/error.h"
@@ -161,7 +162,7 @@ static int method_ask(sd_bus_message *message, void *userdata, sd_bus_error *ret
                 return r;
         r = session_append(s, ROLE_USER, ORIGIN_APP, prompt, reterr);
         if (r >= 0)
-                r = turn_begin(s, &s->generation, &none, s->transcript.n_messages - 1, &t, reterr);
+                r = turn_begin(s, &s->generation, &none, NULL, s->transcript.n_messages - 1, &t, reterr);
         if (r < 0) {
                 session_close(s);
                 return r;
@@ -400,10 +401,11 @@ static int property_get_context_size(sd_bus *bus, const char *path, const char *
         return r < 0 ? r : sd_bus_message_append(reply, "u", u->n_ctx);
 }
 
-/* Nothing here can open a microphone or a camera yet. */
 static int property_get_capturing(sd_bus *bus, const char *path, const char *interface, const char *property,
                                   sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
-        return sd_bus_message_append(reply, "b", false);
+        Caller c;
+        int r = caller_of_message(userdata, sd_bus_get_current_message(bus), &c, reterr);
+        return r < 0 ? r : sd_bus_message_append(reply, "b", (int) captures_seen(c.user, &c.identity));
 }
 
 static const sd_bus_vtable root_vtable[] = {
@@ -436,6 +438,8 @@ static const sd_bus_vtable root_vtable[] = {
                                 SD_BUS_ARGS("s", text, "a{sv}", options),
                                 SD_BUS_RESULT("u", tokens),
                                 method_count_tokens, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("CapturingChanged",
+                                SD_BUS_ARGS("t", capture, "s", device, "s", app, "s", certainty, "b", open), 0),
         SD_BUS_VTABLE_END,
 };
 

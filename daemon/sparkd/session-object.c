@@ -15,9 +15,15 @@ static const OptionSpec respond_options[] = { GENERATION_OPTIONS(0) };
 
 typedef struct Part { char *text, *origin; } Part;
 
+typedef struct DevicePart { uint32_t seconds; } DevicePart;
+
 static const OptionSpec part_options[] = {
         { "text", "s", offsetof(Part, text), 0, PROMPT_BYTES_MAX, OPTION_ALWAYS },
         { "origin", "s", offsetof(Part, origin), 0, 32, OPTION_ALWAYS },
+};
+
+static const OptionSpec microphone_options[] = {
+        { "seconds", "u", offsetof(DevicePart, seconds), 1, RECORDING_SECONDS_MAX, OPTION_ALWAYS },
 };
 
 static void part_done(Part *p) {
@@ -25,20 +31,32 @@ static void part_done(Part *p) {
         free(p->origin);
 }
 
-static int read_part(Session *s, sd_bus_message *m, IgnoredKeys *ignored, size_t *bytes, sd_bus_error *reterr) {
-        _cleanup_(part_done) Part part = {};
-        Origin origin = ORIGIN_APP;
-        const char *type;
-        char shown[32];
-        int r;
+/* What the parts of a call have come to. */
+typedef struct Parts {
+        size_t n, bytes;
+        bool records;
+        RecordingWish wish;
+} Parts;
 
-        r = sd_bus_message_read(m, "s", &type);
+static int read_device_part(sd_bus_message *m, Capability device, Parts *parts, IgnoredKeys *ignored, sd_bus_error *reterr) {
+        const bool microphone = device == CAPABILITY_MICROPHONE;
+        DevicePart part = { .seconds = microphone ? RECORDING_SECONDS_DEFAULT : CAMERA_SECONDS };
+
+        int r = options_read(m, microphone_options, microphone ? ELEMENTSOF(microphone_options) : 0, &part, ignored, reterr);
         if (r < 0)
                 return r;
-        if (strcmp(type, "text") != 0) {
-                text_printable(type, shown, sizeof shown);
-                return sd_bus_error_setf(reterr, SPARK_ERROR_UNSUPPORTED_CAPABILITY, "A part is '%s', only 'text' is understood", shown);
-        }
+        if (parts->records)
+                return sd_bus_error_set(reterr, SPARK_ERROR_INVALID_INPUT, "More than one part of a call is a microphone or a camera");
+        parts->records = true;
+        parts->wish = (RecordingWish) { .device = device, .seconds = part.seconds };
+        return 0;
+}
+
+static int read_text_part(Session *s, sd_bus_message *m, Parts *parts, IgnoredKeys *ignored, sd_bus_error *reterr) {
+        _cleanup_(part_done) Part part = {};
+        Origin origin = ORIGIN_APP;
+        int r;
+
         r = options_read(m, part_options, ELEMENTSOF(part_options), &part, ignored, reterr);
         if (r < 0)
                 return r;
@@ -46,23 +64,40 @@ static int read_part(Session *s, sd_bus_message *m, IgnoredKeys *ignored, size_t
                 return sd_bus_error_set(reterr, SPARK_ERROR_INVALID_INPUT, "A part has no 'text'");
         if (part.origin && origin_from_name(part.origin, &origin) < 0)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "A part's 'origin' is '%s', it has to be user, app, web, file or message", part.origin);
-        *bytes += strlen(part.text);
-        if (*bytes > PROMPT_BYTES_MAX)
+        parts->bytes += strlen(part.text);
+        if (parts->bytes > PROMPT_BYTES_MAX)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "The parts have more than %u bytes together", PROMPT_BYTES_MAX);
         return session_append(s, ROLE_USER, origin, part.text, reterr);
 }
 
-static int read_parts(Session *s, sd_bus_message *m, IgnoredKeys *ignored, sd_bus_error *reterr) {
-        size_t n = 0, bytes = 0;
+static int read_part(Session *s, sd_bus_message *m, Parts *parts, IgnoredKeys *ignored, sd_bus_error *reterr) {
+        const char *type;
+        char shown[32];
+        int r;
+
+        r = sd_bus_message_read(m, "s", &type);
+        if (r < 0)
+                return r;
+        if (strcmp(type, "text") == 0)
+                return read_text_part(s, m, parts, ignored, reterr);
+        if (strcmp(type, "microphone") == 0)
+                return read_device_part(m, CAPABILITY_MICROPHONE, parts, ignored, reterr);
+        if (strcmp(type, "camera") == 0)
+                return read_device_part(m, CAPABILITY_CAMERA, parts, ignored, reterr);
+        text_printable(type, shown, sizeof shown);
+        return sd_bus_error_setf(reterr, SPARK_ERROR_UNSUPPORTED_CAPABILITY, "A part is '%s', only 'text', 'microphone' and 'camera' are understood", shown);
+}
+
+static int read_parts(Session *s, sd_bus_message *m, Parts *parts, IgnoredKeys *ignored, sd_bus_error *reterr) {
         int r;
 
         r = sd_bus_message_enter_container(m, 'a', "(sa{sv})");
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_enter_container(m, 'r', "sa{sv}")) > 0) {
-                if (++n > PARTS_MAX)
+                if (++parts->n > PARTS_MAX)
                         return sd_bus_error_setf(reterr, SPARK_ERROR_INVALID_INPUT, "More than %u parts in one call", PARTS_MAX);
-                r = read_part(s, m, ignored, &bytes, reterr);
+                r = read_part(s, m, parts, ignored, reterr);
                 if (r < 0)
                         return r;
                 r = sd_bus_message_exit_container(m);
@@ -71,7 +106,7 @@ static int read_parts(Session *s, sd_bus_message *m, IgnoredKeys *ignored, sd_bu
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
-        if (r >= 0 && n == 0)
+        if (r >= 0 && parts->n == 0)
                 return sd_bus_error_set(reterr, SPARK_ERROR_INVALID_INPUT, "There is no part");
         return r;
 }
@@ -81,17 +116,18 @@ static int method_respond(sd_bus_message *m, void *userdata, sd_bus_error *reter
         Session *s = userdata;
         size_t n_before = s->transcript.n_messages;
         Generation g = s->generation;
+        Parts parts = {};
         Turn *t;
         int r;
 
         if (s->turn)
                 return sd_bus_error_setf(reterr, SPARK_ERROR_BUSY, "Turn %llu of this session is not finished, 1 of 1; the position after it is 1",
                                          (unsigned long long) s->turn->number);
-        r = read_parts(s, m, &ignored, reterr);
+        r = read_parts(s, m, &parts, &ignored, reterr);
         if (r >= 0)
                 r = options_read(m, respond_options, ELEMENTSOF(respond_options), &g, &ignored, reterr);
         if (r >= 0)
-                r = turn_begin(s, &g, &ignored, n_before, &t, reterr);
+                r = turn_begin(s, &g, &ignored, parts.records ? &parts.wish : NULL, n_before, &t, reterr);
         if (r < 0) {
                 session_truncate(s, n_before);
                 return r;

@@ -3,6 +3,7 @@
  * end, and its end where the rules or the answers change meanwhile. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/sparkd/charge.h"
@@ -12,10 +13,15 @@
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/turn-internal.h"
 
-size_t turn_wants(const Session *s, Want ret[2]) {
-        ret[0] = (Want) { CAPABILITY_GENERATE };
-        ret[1] = (Want) { CAPABILITY_BACKGROUND };
-        return s->asks_background ? 2 : 1;
+size_t turn_wants(const Session *s, const RecordingWish *wish, Want ret[TURN_WANTS_MAX]) {
+        size_t n = 0;
+
+        ret[n++] = (Want) { CAPABILITY_GENERATE };
+        if (s->asks_background)
+                ret[n++] = (Want) { CAPABILITY_BACKGROUND };
+        if (wish)
+                ret[n++] = (Want) { wish->device };
+        return n;
 }
 
 /* A Request() was answered with "once" before. */
@@ -43,7 +49,14 @@ static void turn_refuse(Turn *t, const Want *w, const Ruling *ruling) {
         sd_bus_error_free(&error);
 }
 
+static void turn_enter_asking(Turn *t) {
+        list_append(&t->session->user->asking, &t->link);
+        t->session->app->n_asking++;
+        t->session->user->n_asking++;
+}
+
 void turn_left_asking(Turn *t) {
+        list_remove(&t->link);
         t->session->app->n_asking--;
         t->session->user->n_asking--;
 }
@@ -54,10 +67,9 @@ static void turn_answered(ConsentWaiter *w, Answer answer, Reason reason) {
         Session *s = t->session;
         User *u = s->user;
         const Want *denied;
-        Want wants[2];
         Ruling ruling;
 
-        gate_decide_all(u, &s->app->identity, wants, turn_wants(s, wants), ANSWER_ONCE, &ruling, &denied);
+        gate_decide_all(u, &s->app->identity, t->wants, t->n_wants, ANSWER_ONCE, &ruling, &denied);
         if (answer == ANSWER_NONE || answer == ANSWER_NEVER || ruling.decision == DECISION_DENY) {
                 if (ruling.decision != DECISION_DENY)
                         ruling.reason = reason;
@@ -71,25 +83,47 @@ static void turn_answered(ConsentWaiter *w, Answer answer, Reason reason) {
                 turn_fail(t, error.name ?: SPARK_ERROR_FAILED, error.message ?: "The worker cannot be started");
                 return;
         }
-        list_remove(&t->link);
         turn_left_asking(t);
-        turn_wait(t);
+        if (turn_go(t, &error) < 0)
+                turn_fail(t, error.name ?: SPARK_ERROR_FAILED, error.message ?: "The device cannot be opened");
         turns_schedule(u);
 }
 
-int turn_ask(Turn *t, const Want *wants, size_t n, sd_bus_error *reterr) {
+int turn_ask(Turn *t, sd_bus_error *reterr) {
         Session *s = t->session;
         const ConsentAsker asker = { .identity = &s->client->identity, .pid = s->client->pid };
 
         t->state = TURN_ASKING;
         t->consent.answered = turn_answered;
-        int r = consent_ask(s->user, &asker, wants, n, &t->consent, reterr);
+        int r = consent_ask(s->user, &asker, t->wants, t->n_wants, &t->consent, reterr);
         if (r < 0)
                 return r;
-        list_append(&s->user->asking, &t->link);
-        s->app->n_asking++;
-        s->user->n_asking++;
+        turn_enter_asking(t);
         return 0;
+}
+
+/* ---- what it hears or sees first ---- */
+
+/* There it would go on to a model that hears. */
+static void turn_heard(Recording *r, uint64_t usec, const char *error, const char *text) {
+        Turn *t = LIST_OBJECT(r, Turn, recording);
+        const bool camera = t->wants[t->n_wants - 1].capability == CAPABILITY_CAMERA;
+        char said[256];
+
+        snprintf(said, sizeof said, "The %s was open for %.1f s, and the model '%s' cannot %s; none is here that can",
+                 camera ? "camera" : "microphone", (double) usec / 1e6, t->session->user->manager->config.model, camera ? "see" : "hear");
+        turn_fail(t, error ?: SPARK_ERROR_UNSUPPORTED_CAPABILITY, error ? text : said);
+}
+
+int turn_go(Turn *t, sd_bus_error *reterr) {
+        if (t->recording.state == RECORDING_NONE) {
+                turn_wait(t);
+                return 0;
+        }
+        t->state = TURN_RECORDING;
+        t->recording.ended = turn_heard;
+        turn_enter_asking(t);
+        return recording_open(&t->recording, &t->session->client->identity, t->reason, reterr);
 }
 
 /* ---- what it cost ---- */
@@ -107,24 +141,30 @@ static void turn_settle_charge(Turn *t, const WorkerFinished *f) {
         charge_correct(t->session->app, t->charged, cost);
 }
 
-static void turn_record(const Turn *t, const TurnEnd *end) {
-        const WorkerFinished *f = end->finished;
-        const App *a = t->session->app;
+static const char *outcome_of(const TurnEnd *end) {
         const char *dot = end->error ? strrchr(end->error, '.') : NULL;
+        return dot ? dot + 1 : end->reason;
+}
+
+static void turn_record(const Turn *t, const WorkerFinished *f, const char *outcome) {
+        const App *a = t->session->app;
 
         record_use(t->session->user, &(LedgerUse) {
                 .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
                 .capability = CAPABILITY_GENERATE, .tool = "", .decision = DECISION_ALLOW, .reason = t->reason,
-                .outcome = dot ? dot + 1 : end->reason,
+                .outcome = outcome,
                 .n_prompt = f && was_computed(f) ? f->n_prompt : 0, .n_generated = f ? f->n_generated : t->n_tokens,
                 .duration_us = manager_now(t->session->user->manager) - t->called_usec,
         });
 }
 
 void turn_account(Turn *t, const TurnEnd *end) {
+        const char *outcome = outcome_of(end);
+
         if (t->state != TURN_ASKING)
-                turn_record(t, end);
+                turn_record(t, end->finished, outcome);
         turn_settle_charge(t, end->finished);
+        recording_stop(&t->recording, outcome);
 }
 
 /* ---- when the rules or the answers change ---- */
@@ -153,12 +193,11 @@ Turn *turns_next(User *u, uint64_t round) {
 void turns_recheck(User *u) {
         uint64_t round = ++u->recheck;
         const Want *denied;
-        Want wants[2];
         Ruling ruling;
 
         for (Turn *t; (t = turns_next(u, round)); ) {
                 const Session *s = t->session;
-                gate_decide_all(u, s->client ? &s->client->identity : &s->app->identity, wants, turn_wants(s, wants),
+                gate_decide_all(u, s->client ? &s->client->identity : &s->app->identity, t->wants, t->n_wants,
                                 t->once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
                 if (ruling.decision == DECISION_DENY || (ruling.decision == DECISION_ASK && t->state != TURN_ASKING))
                         turn_refuse(t, denied, &ruling);

@@ -112,7 +112,7 @@ static void turn_end(Turn *t, const TurnEnd *end) {
                 list_remove(&t->link);
         if (t->state == TURN_RUNNING)
                 turn_stops(t);
-        if (t->state == TURN_ASKING)
+        if (t->state == TURN_ASKING || t->state == TURN_RECORDING)
                 turn_left_asking(t);
         turn_account(t, end);
 
@@ -292,12 +292,12 @@ static int check_worker(User *u, Decision d, sd_bus_error *reterr) {
         return problem ? sd_bus_error_setf(reterr, SPARK_ERROR_UNAVAILABLE, "%s: %s", problem, text) : 0;
 }
 
-int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_before, Turn **ret, sd_bus_error *reterr) {
+int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, const RecordingWish *wish, size_t n_before, Turn **ret, sd_bus_error *reterr) {
         User *u = s->user;
         _cleanup_free_ char *json = NULL;
         size_t json_size, n_wants, n_of_app = s->app->lane.n_items + s->app->n_asking;
         const Want *denied;
-        Want wants[2];
+        Want wants[TURN_WANTS_MAX];
         Ruling ruling;
         int r;
 
@@ -309,7 +309,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
                 r = charge_request(u, &s->app->identity, reterr);
         if (r < 0)
                 return r;
-        n_wants = turn_wants(s, wants);
+        n_wants = turn_wants(s, wish, wants);
         bool once = turn_allowed_once(s->client, wants, n_wants);
         gate_decide_all(u, &s->client->identity, wants, n_wants, once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
         if (ruling.decision == DECISION_DENY)
@@ -339,17 +339,21 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
         *t = (Turn) {
                 .session = s, .number = ++s->last_turn, .request = ++u->manager->last_request,
                 .generation = *g, .ignored = *ignored, .penalty = penalty, .n_before = n_before,
-                .called_usec = manager_now(u->manager), .reason = ruling.reason, .once = once, .charged = charged,
+                .called_usec = manager_now(u->manager), .reason = ruling.reason, .once = once, .charged = charged, .n_wants = n_wants,
         };
-        if (ruling.decision == DECISION_ASK) {
-                r = turn_ask(t, wants, n_wants, reterr);
-                if (r < 0) {
-                        charge_correct(s->app, charged, 0);
-                        free(t);
-                        return r;
-                }
-        } else
-                turn_wait(t);
+        memcpy(t->wants, wants, sizeof wants);
+        r = wish ? recording_reserve(&t->recording, s->app, wish, reterr) : 0;
+        if (r >= 0)
+                r = ruling.decision == DECISION_ASK ? turn_ask(t, reterr) : turn_go(t, reterr);
+        if (r < 0) {
+                const char *dot = reterr->name ? strrchr(reterr->name, '.') : NULL;
+                if (t->state == TURN_RECORDING)
+                        turn_left_asking(t);
+                recording_stop(&t->recording, dot ? dot + 1 : "Failed");
+                charge_correct(s->app, charged, 0);
+                free(t);
+                return r;
+        }
         *ignored = (IgnoredKeys) {};
         if (!g->has_seed)
                 t->generation.seed = seed;
@@ -363,6 +367,7 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_b
 void turn_cancel(Turn *t) {
         switch (t->state) {
         case TURN_ASKING:
+        case TURN_RECORDING:
         case TURN_WAITING:
                 turn_end_cancelled(t, NULL);
                 break;

@@ -3,8 +3,8 @@
 
 /* Turns: one reply each, from Respond() or Ask() to Finished.
  *
- *   ASKING (the user, where the rules say so) ──▶ WAITING (in the user's queue) ──▶ RUNNING (in the worker)
- *                                                                ──▶ SENDING (done, text still goes out) ──▶ gone
+ *   ASKING (the user, where the rules say so) ──▶ RECORDING (where it hears or sees first) ──▶ WAITING (in the user's queue)
+ *                               ──▶ RUNNING (in the worker) ──▶ SENDING (done, text still goes out) ──▶ gone
  *
  * Exactly one end is told for each, whatever happens. A turn that ends with an error takes back what it added to the
  * transcript; a cancelled one keeps what was said, if anything was. */
@@ -12,8 +12,11 @@
 #include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/options.h"
+#include "daemon/sparkd/recording.h"
 
-typedef enum TurnState { TURN_ASKING, TURN_WAITING, TURN_RUNNING, TURN_SENDING } TurnState;
+typedef enum TurnState { TURN_ASKING, TURN_RECORDING, TURN_WAITING, TURN_RUNNING, TURN_SENDING } TurnState;
+
+#define TURN_WANTS_MAX 3u                  /* generate, background, a device */
 
 struct Turn {
         Session *session;
@@ -35,7 +38,10 @@ struct Turn {
         uint64_t called_usec, given_usec, first_usec, sent_usec;
         sd_event_source *flush;
         WorkerFinished finished;           /* from SENDING on */
+        Want wants[TURN_WANTS_MAX];        /* what it has to be allowed */
+        size_t n_wants;
         ConsentWaiter consent;             /* while ASKING */
+        Recording recording;
         bool once;                         /* the user allowed this very turn */
         Reason reason;                     /* why it was allowed */
         uint64_t checked;                  /* of user->recheck: looked at already */
@@ -44,8 +50,9 @@ struct Turn {
 };
 
 /* The session's transcript ends with what was asked; n_before messages come before that. Where it fails, reterr is
- * filled and the caller truncates. The turn is the session's from here on. `ignored` is taken over. */
-int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, size_t n_before, Turn **ret, sd_bus_error *reterr);
+ * filled and the caller truncates. The turn is the session's from here on. `ignored` is taken over. `wish`: what it is to
+ * hear or see, or NULL. */
+int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, const RecordingWish *wish, size_t n_before, Turn **ret, sd_bus_error *reterr);
 void turn_cancel(Turn *t);
 
 /* Ends it with an error, without the worker having said so. */

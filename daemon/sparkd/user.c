@@ -124,6 +124,7 @@ static int user_new(Manager *m, uid_t uid, User **ret) {
         list_init(&u->calls);
         list_init(&u->apps);
         list_init(&u->asking);
+        list_init(&u->captures);
         list_init(&u->consents);
         list_init(&u->kept);
         r = worker_new(m->event, &m->config, m->user_mode ? MODEL_STORE_USER : MODEL_STORE_SYSTEM, &user_events, u, &u->worker);

@@ -2,10 +2,12 @@
 /* Owns the agent of the tests and the calls of Permissions; see permissions.h. */
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/bus/permissions.h"
 
@@ -78,15 +80,58 @@ static int on_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return sd_bus_reply_method_return(m, NULL);
 }
 
+static int on_open(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        TestAgent *a = userdata;
+        const char *request, *key;
+        int ends[2];
+
+        if (!a->has_devices)
+                return sd_bus_error_set(error, "org.spark.Assistant.Error.NoDevice", "none here");
+        REQUIRE(sd_bus_message_read(m, "s", &request) > 0);
+        snprintf(a->request, sizeof a->request, "%s", request);
+        REQUIRE(sd_bus_message_enter_container(m, 'a', "{sv}") > 0);
+        while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                const char *s;
+                REQUIRE(sd_bus_message_read(m, "s", &key) > 0);
+                if (strcmp(key, "seconds") == 0)
+                        REQUIRE(sd_bus_message_read(m, "v", "u", &a->seconds) > 0);
+                else {
+                        REQUIRE(sd_bus_message_read(m, "v", "s", &s) > 0);
+                        if (strcmp(key, "app") == 0)
+                                snprintf(a->app, sizeof a->app, "%s", s);
+                }
+                REQUIRE(sd_bus_message_exit_container(m) > 0);
+        }
+        a->n_opened++;
+        if (a->holds_opening) {
+                sd_bus_message_unref(a->opening);
+                a->opening = sd_bus_message_ref(m);
+                return 1;
+        }
+        if (a->gives_file) {
+                _cleanup_close_ int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+                return sd_bus_reply_method_return(m, "h", file);
+        }
+        REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        if (a->device >= 0)
+                close(a->device);
+        a->device = ends[1];
+        int r = sd_bus_reply_method_return(m, "h", ends[0]);
+        close(ends[0]);
+        return r;
+}
+
 static const sd_bus_vtable agent_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("RequestConsent", "sa{sv}", "s", on_request, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Cancel", "s", NULL, on_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("OpenMicrophone", "sa{sv}", "h", on_open, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("OpenCamera", "sa{sv}", "h", on_open, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
 void agent_init(TestAgent *a) {
-        *a = (TestAgent) {};
+        *a = (TestAgent) { .device = -1 };
         REQUIRE((getenv("DBUS_SYSTEM_BUS_ADDRESS") ? sd_bus_open_system(&a->bus) : sd_bus_open_user(&a->bus)) >= 0);
         REQUIRE(sd_bus_add_object_vtable(a->bus, &a->slot, AGENT_PATH, "org.spark.Assistant.Agent", agent_vtable, a) >= 0);
         REQUIRE(sd_bus_call_method(a->bus, "org.spark.Assistant", "/org/spark/Assistant", PERMISSIONS, "RegisterAgent", NULL, NULL, "oa{sv}", AGENT_PATH, 0) >= 0);
@@ -94,9 +139,12 @@ void agent_init(TestAgent *a) {
 
 void agent_done(TestAgent *a) {
         sd_bus_message_unref(a->open);
+        sd_bus_message_unref(a->opening);
         sd_bus_slot_unref(a->slot);
         sd_bus_flush_close_unref(a->bus);
-        *a = (TestAgent) {};
+        if (a->device >= 0)
+                close(a->device);
+        *a = (TestAgent) { .device = -1 };
 }
 
 void agent_process(TestAgent *a, uint64_t usec) {
@@ -177,6 +225,7 @@ static void read_list(sd_bus_message *m, Listed *ret) {
                                 { "app", e->app, sizeof e->app }, { "capability", e->capability, sizeof e->capability },
                                 { "answer", e->answer, sizeof e->answer }, { "decision", e->decision, sizeof e->decision },
                                 { "reason", e->reason, sizeof e->reason }, { "outcome", e->outcome, sizeof e->outcome },
+                                { "state", e->state, sizeof e->state },
                         };
                         REQUIRE(sd_bus_message_read(m, "s", &key) > 0);
                         REQUIRE(sd_bus_message_peek_type(m, NULL, &contents) > 0);
@@ -185,11 +234,14 @@ static void read_list(sd_bus_message *m, Listed *ret) {
                                 for (size_t i = 0; i < ELEMENTSOF(strings); i++)
                                         if (strcmp(strings[i].key, key) == 0)
                                                 snprintf(strings[i].target, strings[i].size, "%s", s);
-                        } else {
+                        } else if (strcmp(contents, "t") == 0) {
                                 REQUIRE(sd_bus_message_read(m, "v", "t", &t) > 0);
                                 if (strstr(key, "-tokens"))
                                         e->tokens += t;
-                        }
+                                else if (strcmp(key, "audio-ms") == 0)
+                                        e->audio_ms = t;
+                        } else
+                                REQUIRE(sd_bus_message_skip(m, "v") > 0);
                         REQUIRE(sd_bus_message_exit_container(m) > 0);
                 }
                 REQUIRE(sd_bus_message_exit_container(m) > 0);
@@ -212,6 +264,14 @@ void ledger_of(TestClient *c, const char *app, Listed *ret) {
         REQUIRE(call_permissions(c, "Ledger", NULL, &reply, "a{sv}", 1, "app", "s", app) >= 0);
         read_list(reply, ret);
         REQUIRE(sd_bus_message_read(reply, "b", &more) > 0);
+        sd_bus_message_unref(reply);
+}
+
+void monitored(TestClient *c, Listed *ret) {
+        sd_bus_message *reply = NULL;
+        ret->n = 0;
+        REQUIRE(call_permissions(c, "Monitor", NULL, &reply, "a{sv}", 0) >= 0);
+        read_list(reply, ret);
         sd_bus_message_unref(reply);
 }
 

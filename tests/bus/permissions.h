@@ -11,6 +11,12 @@ typedef struct TestAgent {
         sd_bus_message *open;              /* RequestConsent not answered yet; the latest */
         const char *answer;                /* to all that come; NULL: none */
         unsigned n_asked, n_cancelled;
+        bool has_devices, holds_opening;   /* a pipe for each; or: no answer to OpenMicrophone */
+        bool gives_file;                   /* what cannot be a device */
+        unsigned n_opened;                 /* OpenMicrophone and OpenCamera */
+        uint32_t seconds;
+        int device;                        /* its end of the latest; -1: none, or closed */
+        sd_bus_message *opening;
         char request[64], cancelled[64], app[512], certainty[32], capabilities[512];
         uint32_t pid;
 } TestAgent;
@@ -29,9 +35,10 @@ void rules_reload(TestClient *c);
 
 typedef struct Listed {
         size_t n;
-        struct { char app[512], capability[64], answer[16], decision[16], reason[32], outcome[32]; uint64_t tokens; } entries[2000];
+        struct { char app[512], capability[64], answer[16], decision[16], reason[32], outcome[32], state[16]; uint64_t tokens, audio_ms; } entries[2000];
 } Listed;
 
 void list_permissions(TestClient *c, Listed *ret);
 void ledger_of(TestClient *c, const char *app, Listed *ret);
+void monitored(TestClient *c, Listed *ret);
 bool listed(const Listed *l, const char *app, const char *capability);

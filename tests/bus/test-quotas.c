@@ -41,7 +41,7 @@ static void test_ledger_is_remembered(void) {
         ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
         CHECK(n > 0);
         client_init(&client);
-        rules(ALLOW "TokensPerDay=24000\n");
+        rules(ALLOW "TokensPerDay=24000\nAudioSecondsPerDay=10\n");
 
         snprintf(path, sizeof path, "%s/spark/ledger/%u.db", getenv("XDG_STATE_HOME"), (unsigned) getuid());
         CHECK_INT(ledger_open(path, &l), 0);
@@ -54,11 +54,25 @@ static void test_ledger_is_remembered(void) {
         u.time_us = (now.tv_sec - 30 * 3600) * INT64_C(1000000);
         u.n_prompt = 1000000;                   /* long forgotten */
         CHECK_INT(ledger_add_use(l, &u), 0);
+        u.time_us = now.tv_sec * INT64_C(1000000);
+        u.n_prompt = 0;
+        u.capability = CAPABILITY_MICROPHONE;
+        u.audio_ms = 6001;                      /* seven seconds, begun */
+        CHECK_INT(ledger_add_use(l, &u), 0);
         l = ledger_free(l);
 
         CHECK(ask(&error, 64) >= 0);
         check_error(ask(&error, 200), &error, ERROR("QuotaExceeded"), "24000 tokens a day");
         check_error(ask(&error, 200), &error, ERROR("QuotaExceeded"), "come back in ");
+
+        char session[PATH_SIZE];
+        rules("[App *]\nAllow=generate microphone\nAudioSecondsPerDay=10\n");
+        session_open(&client, 1, session);
+        check_error(call_session(&client, session, "Respond", &error, NULL, "a(sa{sv})a{sv}", 1, "microphone", 1, "seconds", "u", 4u, 0),
+                    &error, ERROR("QuotaExceeded"), "10 seconds of sound a day");
+        check_error(call_session(&client, session, "Respond", &error, NULL, "a(sa{sv})a{sv}", 1, "microphone", 1, "seconds", "u", 3u, 0),
+                    &error, ERROR("NoDevice"), "no agent");
+        CHECK(call_session(&client, session, "Close", NULL, NULL, "a{sv}", 0) >= 0);
 }
 
 static void test_requests(void) {
