@@ -13,13 +13,6 @@
 #include "tests/bus/permissions.h"
 
 #define ROUNDS 9u
-#define REQUIRE(x)                                                                      \
-        do {                                                                            \
-                if (!(x)) {                                                             \
-                        printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #x);          \
-                        exit(1);                                                        \
-                }                                                                       \
-        } while (0)
 
 typedef struct Bench {
         Rules *rules;

@@ -8,16 +8,7 @@
 
 #include "tests/bus/client.h"
 
-#define BUS_NAME "org.spark.Assistant"
 #define ROOT "/org/spark/Assistant"
-#define REQUIRE(x)                                                                      \
-        do {                                                                            \
-                if (!(x)) {                                                             \
-                        printf("Bail out! %s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-                        exit(1);                                                        \
-                }                                                                       \
-        } while (0)
-
 #define CALL_USEC (170ull * 1000000)
 #define WAIT_SECONDS 170
 
@@ -131,6 +122,14 @@ int call_root(TestClient *c, const char *method, sd_bus_error *error, sd_bus_mes
         va_list ap;
         va_start(ap, types);
         int r = call(c, ROOT, strcmp(method, "Verify") == 0 ? BUS_NAME ".Debug" : BUS_NAME, method, error, reply, types, ap);
+        va_end(ap);
+        return r;
+}
+
+int call_interface(TestClient *c, const char *interface, const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...) {
+        va_list ap;
+        va_start(ap, types);
+        int r = call(c, ROOT, interface, method, error, reply, types, ap);
         va_end(ap);
         return r;
 }

@@ -6,11 +6,23 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/types.h>
 
 #include <systemd/sd-bus.h>
 
 #include "basic/cleanup.h"
+
+#define BUS_NAME "org.spark.Assistant"
+
+#define REQUIRE(x)                                                                      \
+        do {                                                                            \
+                if (!(x)) {                                                             \
+                        printf("Bail out! %s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
+                        exit(1);                                                        \
+                }                                                                       \
+        } while (0)
 
 #define REPLIES_MAX 4096u
 #define PATH_SIZE 128u
@@ -47,6 +59,8 @@ void client_done(TestClient *c);
 
 /* Root method with a format of options, e.g. call_root(c, "Ask", &error, &reply, "sa{sv}", "Hi", 0). Negative: the error. */
 int call_root(TestClient *c, const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...);
+/* The root object's other interfaces. */
+int call_interface(TestClient *c, const char *interface, const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...);
 int call_session(TestClient *c, const char *path, const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...);
 
 /* New session with greedy replies of at most max_tokens. */

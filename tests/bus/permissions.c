@@ -4,23 +4,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tests/bus/permissions.h"
 
-#define REQUIRE(x)                                                                      \
-        do {                                                                            \
-                if (!(x)) {                                                             \
-                        printf("Bail out! %s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
-                        exit(1);                                                        \
-                }                                                                       \
-        } while (0)
-
 #define AGENT_PATH "/org/spark/Assistant/Agent"
-#define PERMISSIONS "org.spark.Assistant.Permissions"
 
 /* ---- the agent ---- */
 
@@ -167,19 +157,6 @@ void agent_answer(TestAgent *a, const char *answer) {
 
 int permissions_new_call(TestClient *c, const char *method, sd_bus_message **ret) {
         return sd_bus_message_new_method_call(c->bus, ret, "org.spark.Assistant", "/org/spark/Assistant", PERMISSIONS, method);
-}
-
-int call_permissions(TestClient *c, const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...) {
-        sd_bus_message *m = NULL;
-        va_list ap;
-
-        REQUIRE(permissions_new_call(c, method, &m) >= 0);
-        va_start(ap, types);
-        REQUIRE(sd_bus_message_appendv(m, types, ap) >= 0);
-        va_end(ap);
-        int r = sd_bus_call(c->bus, m, 0, error, reply);
-        sd_bus_message_unref(m);
-        return r;
 }
 
 void rules_write(const char *text) {

@@ -5,6 +5,8 @@
 
 #include "tests/bus/client.h"
 
+#define PERMISSIONS BUS_NAME ".Permissions"
+
 typedef struct TestAgent {
         sd_bus *bus;
         sd_bus_slot *slot;
@@ -27,7 +29,7 @@ void agent_process(TestAgent *a, uint64_t usec);
 void agent_answer(TestAgent *a, const char *answer);
 
 int permissions_new_call(TestClient *c, const char *method, sd_bus_message **ret);
-int call_permissions(TestClient *c, const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...);
+#define call_permissions(client, ...) call_interface(client, PERMISSIONS, __VA_ARGS__)
 
 /* The only rule file from now on; and: sparkd reads it. */
 void rules_write(const char *text);

@@ -5,10 +5,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "tests/bus/client.h"
+#include "tests/bus/errors.h"
 #include "tests/test.h"
-
-#define ERROR(name) "org.spark.Assistant.Error." name
 
 static TestClient client;
 static size_t memory_before;

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What dbus/ promises of the objects, on a model of random weights: options, errors, who can see what, how turns end. */
 
-#include "tests/bus/client.h"
+#include "tests/bus/errors.h"
 #include "tests/test.h"
 
-#define ERROR(name) "org.spark.Assistant.Error." name
 #define UNKNOWN_OBJECT "org.freedesktop.DBus.Error.UnknownObject"
 #define INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
 
 static TestClient client, stranger;
-
-static void check_error(int r, sd_bus_error *error, const char *name, const char *in_text) {
-        CHECK(r < 0);
-        if (strcmp(error->name, name) != 0)
-                printf("# %s: %s\n", error->name, error->message);
-        CHECK_STR(error->name, name);
-        CHECK(strstr(error->message, in_text));
-        sd_bus_error_free(error);
-}
 
 static void test_connect(void) {
         client_init(&client);

@@ -3,38 +3,15 @@
  * and removed. The model of random weights is copied under other names. */
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 
-#include "tests/bus/client.h"
+#include "tests/bus/errors.h"
 #include "tests/test.h"
-
-#define NAME "org.spark.Assistant"
-#define ERROR(name) "org.spark.Assistant.Error." name
 
 static TestClient client;
 static char sha256[65];
 
-static int call(const char *method, sd_bus_error *error, sd_bus_message **reply, const char *types, ...) {
-        sd_bus_message *m = NULL;
-        va_list ap;
-        CHECK(sd_bus_message_new_method_call(client.bus, &m, NAME, "/org/spark/Assistant", NAME ".Models", method) >= 0);
-        va_start(ap, types);
-        CHECK(sd_bus_message_appendv(m, types, ap) >= 0);
-        va_end(ap);
-        int r = sd_bus_call(client.bus, m, 0, error, reply);
-        sd_bus_message_unref(m);
-        return r;
-}
-
-static void check_error(int r, sd_bus_error *error, const char *name, const char *in_text) {
-        CHECK(r < 0);
-        if (strcmp(error->name, name) != 0 || !strstr(error->message, in_text))
-                printf("# %s: %s\n", error->name, error->message);
-        CHECK_STR(error->name, name);
-        CHECK(strstr(error->message, in_text));
-        sd_bus_error_free(error);
-}
+#define call(...) call_interface(&client, BUS_NAME ".Models", __VA_ARGS__)
 
 static const char *in_store(const char *name) {
         static char path[512];

@@ -5,11 +5,10 @@
 #include <time.h>
 
 #include "policy/ledger.h"
-#include "tests/bus/client.h"
+#include "tests/bus/errors.h"
 #include "tests/bus/permissions.h"
 #include "tests/test.h"
 
-#define ERROR(name) "org.spark.Assistant.Error." name
 #define ALLOW "[App *]\nAllow=generate background\n"
 
 static TestClient client;
@@ -18,15 +17,6 @@ static char self[512];
 static void rules(const char *text) {
         rules_write(text);
         rules_reload(&client);
-}
-
-static void check_error(int r, sd_bus_error *error, const char *name, const char *in_text) {
-        CHECK(r < 0);
-        if (strcmp(error->name, name) != 0 || !strstr(error->message, in_text))
-                printf("# %s: %s\n", error->name, error->message);
-        CHECK_STR(error->name, name);
-        CHECK(strstr(error->message, in_text));
-        sd_bus_error_free(error);
 }
 
 static int ask(sd_bus_error *error, uint32_t max_tokens) {

@@ -9,16 +9,9 @@
 #include <string.h>
 
 #include "engine/format/gguf.h"
+#include "tests/fuzz/promise.h"
 
 #define PARTS_MAX 4u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(x)                      \
-        do {                            \
-                if (!(x))               \
-                        abort();        \
-        } while (0)
 
 static bool inside(const GgufTensor *t, const GgufPart *parts, size_t n) {
         uintptr_t start = (uintptr_t) t->data;

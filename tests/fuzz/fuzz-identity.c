@@ -8,14 +8,7 @@
 
 #include "basic/cleanup.h"
 #include "policy/identity.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(x)                      \
-        do {                            \
-                if (!(x))               \
-                        abort();        \
-        } while (0)
+#include "tests/fuzz/promise.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *text = malloc(size + 1);

@@ -9,14 +9,7 @@
 #include <string.h>
 
 #include "policy/rules.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(x)                      \
-        do {                            \
-                if (!(x))               \
-                        abort();        \
-        } while (0)
+#include "tests/fuzz/promise.h"
 
 /* One folder a process; libFuzzer ends it in ways that leave no moment to remove it. */
 static const char *folder(void) {

@@ -11,6 +11,7 @@
 
 #include "engine/spark-engine.h"
 #include "tests/engine/format/tiny-model.h"
+#include "tests/fuzz/promise.h"
 
 #define SEQUENCES 6u
 #define TEXTS 4u
@@ -21,14 +22,7 @@
 #define ACTS_MAX 64u
 #define STEPS_MAX 20000u
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-#define PROMISE(x)                      \
-        do {                            \
-                if (!(x))               \
-                        abort();        \
-        } while (0)
 
 typedef struct Line {
         SparkSequence *sequence;

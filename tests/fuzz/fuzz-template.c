@@ -9,14 +9,7 @@
 #include <string.h>
 
 #include "engine/text/chat-template.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(x)                      \
-        do {                            \
-                if (!(x))               \
-                        abort();        \
-        } while (0)
+#include "tests/fuzz/promise.h"
 
 static const char *cut(const char **at, const char *end, size_t *ret_size) {
         const char *from = *at, *zero = memchr(from, 0, (size_t) (end - from));

@@ -10,13 +10,7 @@
 #include "engine/text/tokenizer.h"
 #include "engine/text/utf8.h"
 #include "tests/engine/text/vocabulary.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
-
-static void expect(bool so) {
-        if (!so)
-                abort();
-}
+#include "tests/fuzz/promise.h"
 
 static bool white(const char *piece, size_t n) {
         for (size_t i = 0; i < n; i++)
@@ -32,9 +26,9 @@ static void check_ids(const Tokenizer *t, const TokenList *list, bool data, bool
         for (size_t i = 0; i < list->n; i++) {
                 size_t n;
                 const char *piece = tokenizer_piece(t, list->ids[i], &n);
-                expect(piece && n <= TOKENIZER_PIECE_MAX);
+                PROMISE(piece && n <= TOKENIZER_PIECE_MAX);
                 if (data && tokenizer_is_control(t, list->ids[i]))
-                        expect(unknown_allowed || white(piece, n));
+                        PROMISE(unknown_allowed || white(piece, n));
                 (void) tokenizer_is_end(t, list->ids[i]);
         }
 }
@@ -45,10 +39,10 @@ static void check_joined(const Tokenizer *t, const TokenList *list, const char *
         for (size_t i = 0; i < list->n; i++) {
                 size_t size;
                 const char *piece = tokenizer_piece(t, list->ids[i], &size);
-                expect(size <= n - at && memcmp(piece, text + at, size) == 0);
+                PROMISE(size <= n - at && memcmp(piece, text + at, size) == 0);
                 at += size;
         }
-        expect(at == n);
+        PROMISE(at == n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
@@ -64,24 +58,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
         if (vocabulary_file(spec, n_bytes, &file, &size, &text, &n) < 0 || gguf_new(&(GgufPart) { file, size }, 1, &g, &e) < 0)
                 return 0;
         int r = tokenizer_new(g, &t, &e);
-        expect(r == 0 || (e.text[0] && utf8_valid(e.text, strlen(e.text))));
+        PROMISE(r == 0 || (e.text[0] && utf8_valid(e.text, strlen(e.text))));
         if (r < 0)
                 return 0;
         GgufString model = {};
-        expect(gguf_string(g, "tokenizer.ggml.model", &model, NULL) == 0);
+        PROMISE(gguf_string(g, "tokenizer.ggml.model", &model, NULL) == 0);
         bool byte_level = model.size == 4 && memcmp(model.data, "gpt2", 4) == 0;
         g = gguf_free(g);               /* nothing may point into the file any more */
         free(TAKE_PTR(file));
 
         mask = calloc(1, n + 1);
-        expect(mask != NULL);
+        PROMISE(mask != NULL);
         for (size_t i = 0; i < n; i++)
                 mask[i] = (uint8_t) text[i] >> 1 & 1;
-        expect(tokenizer_encode(t, text, n, NULL, &all) == 0);
-        expect(tokenizer_encode(t, text, n, NULL, &again) == 0);
-        expect(tokenizer_encode_data(t, text, n, &data) == 0);
-        expect(tokenizer_encode(t, text, n, mask, &mixed) == 0);
-        expect(all.n == again.n && (all.n == 0 || memcmp(all.ids, again.ids, all.n * sizeof(uint32_t)) == 0));
+        PROMISE(tokenizer_encode(t, text, n, NULL, &all) == 0);
+        PROMISE(tokenizer_encode(t, text, n, NULL, &again) == 0);
+        PROMISE(tokenizer_encode_data(t, text, n, &data) == 0);
+        PROMISE(tokenizer_encode(t, text, n, mask, &mixed) == 0);
+        PROMISE(all.n == again.n && (all.n == 0 || memcmp(all.ids, again.ids, all.n * sizeof(uint32_t)) == 0));
 
         check_ids(t, &all, false, true);
         check_ids(t, &mixed, false, true);

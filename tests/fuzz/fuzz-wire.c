@@ -10,22 +10,16 @@
 
 #include "daemon/wire/wire.h"
 #include "daemon/worker/transcript.h"
+#include "tests/fuzz/promise.h"
 
 #define INPUT_MAX 4096
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds) {
-        if (!holds)
-                __builtin_trap();
-}
 
 /* Through the variadic interface only a type's own signature fits, so the comparison is of types with one. */
 static char *encode(WireType type, size_t *ret_size, ...) {
         char *frame = NULL;
         va_list ap;
         va_start(ap, ret_size);
-        require(wire_encode(type, ap, &frame, ret_size) >= 0);
+        PROMISE(wire_encode(type, ap, &frame, ret_size) >= 0);
         va_end(ap);
         return frame;
 }
@@ -43,15 +37,15 @@ static void encode_again(const WireMessage *m, const char *payload, size_t size)
                                f[5].t, f[6].t, f[7].t);
         else
                 return;
-        require(n == size + WIRE_HEADER_SIZE && memcmp(frame + WIRE_HEADER_SIZE, payload, size) == 0);
+        PROMISE(n == size + WIRE_HEADER_SIZE && memcmp(frame + WIRE_HEADER_SIZE, payload, size) == 0);
 }
 
 static void check_message(const WireMessage *m) {
         const WireSpec *spec = wire_spec(m->type);
-        require(spec && m->n_fields == strlen(spec->fields));
+        PROMISE(spec && m->n_fields == strlen(spec->fields));
         for (size_t i = 0; i < m->n_fields; i++)
                 if (spec->fields[i] == 's')
-                        require(m->fields[i].s.size <= spec->payload_max && m->fields[i].s.data[m->fields[i].s.size] == 0);
+                        PROMISE(m->fields[i].s.size <= spec->payload_max && m->fields[i].s.data[m->fields[i].s.size] == 0);
 }
 
 static void fuzz_payload(const uint8_t *data, size_t size) {
@@ -65,7 +59,7 @@ static void fuzz_payload(const uint8_t *data, size_t size) {
         WireMessage m;
         if (wire_decode(type, payload, size, spec ? spec->fds_min : 0, spec ? spec->direction : WIRE_TO_WORKER, &m) < 0)
                 return;
-        require(spec);
+        PROMISE(spec);
         check_message(&m);
         encode_again(&m, (const char *) data + 1, size);
 }
@@ -76,21 +70,21 @@ static void fuzz_stream(const uint8_t *data, size_t size, WireDirection receive)
         WireMessage m;
         if (size == 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
                 return;
-        require(wire_conn_new(fds[0], receive, &c) >= 0);
+        PROMISE(wire_conn_new(fds[0], receive, &c) >= 0);
         size_t piece = data[0] + 1u;
         int r = 0;
         for (size_t pos = 1; pos < size && r >= 0; pos += piece) {
                 size_t n = MIN(piece, size - pos);
-                require(send(fds[1], data + pos, n, MSG_NOSIGNAL) == (ssize_t) n);
+                PROMISE(send(fds[1], data + pos, n, MSG_NOSIGNAL) == (ssize_t) n);
                 while ((r = wire_receive(c, &m)) == 1) {
-                        require(wire_spec(m.type)->direction == receive);
+                        PROMISE(wire_spec(m.type)->direction == receive);
                         check_message(&m);
                         wire_message_done(&m);
                 }
         }
         close(fds[1]);
         if (r >= 0)
-                require(wire_receive(c, &m) == -ECONNRESET);
+                PROMISE(wire_receive(c, &m) == -ECONNRESET);
         wire_conn_free(c);
 }
 
@@ -101,10 +95,10 @@ static void fuzz_transcript(const uint8_t *data, size_t size) {
                 return;
         size_t n;
         const ChatMessage *messages = transcript_messages(t, &n);
-        require(n > 0 && n <= TRANSCRIPT_MESSAGES_MAX);
+        PROMISE(n > 0 && n <= TRANSCRIPT_MESSAGES_MAX);
         for (size_t i = 0; i < n; i++) {
-                require(messages[i].role && (messages[i].content || messages[i].tool_calls_json));
-                require(!messages[i].content || strlen(messages[i].content) == messages[i].content_size);
+                PROMISE(messages[i].role && (messages[i].content || messages[i].tool_calls_json));
+                PROMISE(!messages[i].content || strlen(messages[i].content) == messages[i].content_size);
         }
 }
 
