@@ -4,9 +4,7 @@
  * up to its last token, its context's last, and the model's own end. */
 
 #include "engine/runtime/draft.h"
-#include "engine/spark-engine.h"
-#include "tests/engine/format/tiny-model.h"
-#include "tests/test.h"
+#include "tests/engine/runtime/fixture.h"
 
 /* ---- what is guessed ---- */
 
@@ -87,30 +85,6 @@ typedef struct Reply {
         size_t n_held;
 } Reply;
 
-typedef struct Fixture {
-        void *file;
-        Pool *pool;
-        SparkModel *model;
-        SparkEngine *engine;
-} Fixture;
-
-static void open_fixture(Fixture *f, const SparkEngineParams *p) {
-        EngineError e = {};
-        GgufPart part;
-        CHECK_INT(tiny_model(&(TinyModel) { .untied = true }, &f->file, &part.size), 0);
-        part.data = f->file;
-        CHECK_INT(pool_new(2, &f->pool), 0);
-        CHECK_INT(spark_model_new(&part, 1, NULL, f->pool, &f->model, &e), 0);
-        CHECK_INT(spark_engine_new(f->model, f->pool, p, &f->engine, &e), 0);
-}
-
-static void close_fixture(Fixture *f) {
-        spark_engine_free(f->engine);
-        spark_model_free(f->model);
-        pool_free(f->pool);
-        free(f->file);
-}
-
 typedef struct Work {
         const char *name;
         SamplerParams sampler;
@@ -120,10 +94,8 @@ typedef struct Work {
 
 /* A text that repeats itself, of two halves with one difference. */
 static void prompt(uint32_t *ids, size_t n, uint32_t seed) {
-        for (size_t i = 0; i < n / 2; i++) {
-                seed = seed * 1664525 + 1013904223;
-                ids[i] = ids[n / 2 + i] = TINY_BYTES + (seed >> 16) % 256;
-        }
+        noise(ids, n / 2, seed);
+        memcpy(ids + n / 2, ids, n / 2 * sizeof *ids);
         ids[n / 2] ^= 1;
 }
 
@@ -187,7 +159,7 @@ static void test_same(void) {
                 for (size_t k = 0; k < ELEMENTSOF(together); k++) {
                         Fixture f = {};
                         SparkEngineStats before, after;
-                        open_fixture(&f, &(SparkEngineParams) { .kv_type = KV_F16, .n_ctx = 400, .kv_budget = 1u << 28 });
+                        open_fixture(&f, &(TinyModel) { .untied = true }, 2, &(SparkEngineParams) { .kv_type = KV_F16, .n_ctx = 400, .kv_budget = 1u << 28 });
                         say(&f, &works[i], together[k], false, alone);
                         spark_engine_stats(f.engine, &before);
                         CHECK_INT(before.tokens_drafted, 0);

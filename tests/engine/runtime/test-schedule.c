@@ -4,19 +4,11 @@
  * has much running neither keeps another's first token back nor is itself brought to a stand. */
 
 #include "engine/runtime/runtime.h"
-#include "tests/engine/format/tiny-model.h"
-#include "tests/test.h"
+#include "tests/engine/runtime/fixture.h"
 
 #define CHUNK 32u
 #define CROWD 8u
 #define PROMPT_MAX 400u
-
-typedef struct Fixture {
-        void *file;
-        Pool *pool;
-        SparkModel *model;
-        SparkEngine *engine;
-} Fixture;
 
 typedef struct Line {
         SparkSequence *sequence;
@@ -24,30 +16,14 @@ typedef struct Line {
         bool finished;
 } Line;
 
-static void open_fixture(Fixture *f) {
-        EngineError e = {};
-        GgufPart part;
-        CHECK_INT(tiny_model(&(TinyModel) { .n_layers = 1 }, &f->file, &part.size), 0);
-        part.data = f->file;
-        CHECK_INT(pool_new(1, &f->pool), 0);
-        CHECK_INT(spark_model_new(&part, 1, NULL, f->pool, &f->model, &e), 0);
-        CHECK_INT(spark_engine_new(f->model, f->pool, &(SparkEngineParams) { .kv_type = KV_F16, .chunk = CHUNK, .kv_budget = 1u << 28 }, &f->engine, &e), 0);
-}
-
-static void close_fixture(Fixture *f) {
-        spark_engine_free(f->engine);
-        spark_model_free(f->model);
-        pool_free(f->pool);
-        free(f->file);
+static void open_engine(Fixture *f) {
+        open_fixture(f, &(TinyModel) { .n_layers = 1 }, 1, &(SparkEngineParams) { .kv_type = KV_F16, .chunk = CHUNK, .kv_budget = 1u << 28 });
 }
 
 static void begin(Fixture *f, Line *l, uint64_t domain, bool background, uint32_t n_prompt, uint32_t max_tokens, uint32_t seed) {
         uint32_t ids[PROMPT_MAX];
         EngineError e = {};
-        for (uint32_t i = 0; i < n_prompt; i++) {
-                seed = seed * 1664525 + 1013904223;
-                ids[i] = TINY_BYTES + (seed >> 16) % 256;
-        }
+        noise(ids, n_prompt, seed);
         *l = (Line) {};
         CHECK_INT(spark_sequence_new(f->engine, &(SparkSequenceParams) { .domain = domain, .background = background, .userdata = l }, &l->sequence, &e), 0);
         CHECK_INT(spark_sequence_start(l->sequence, &(SparkStart) { .ids = ids, .n_ids = n_prompt, .max_tokens = max_tokens, .ignore_end = true,
@@ -84,7 +60,7 @@ static void even_steps(Fixture *f, unsigned n_steps) {
 static void test_background(void) {
         Fixture f = {};
         Line back, front;
-        open_fixture(&f);
+        open_engine(&f);
         begin(&f, &back, 1, true, 20, 200, 1);
         while (back.n_tokens < 5)
                 step(&f);
@@ -116,7 +92,7 @@ static void test_background(void) {
 static void test_crowd(void) {
         Fixture f = {};
         Line crowd[CROWD], one;
-        open_fixture(&f);
+        open_engine(&f);
         for (uint32_t i = 0; i < CROWD; i++)
                 begin(&f, &crowd[i], 1, false, 10, 450, i);
         while (crowd[CROWD - 1].n_tokens < 2)
@@ -152,7 +128,7 @@ static void test_crowd(void) {
 /* The time is kept account of, and what is owed has an end. */
 static void test_debt(void) {
         Fixture f = {};
-        open_fixture(&f);
+        open_engine(&f);
         SparkEngine *e = f.engine;
         e->crowded = e->favours = true;
         schedule_learn(e, 30000);
@@ -176,7 +152,7 @@ static void test_debt(void) {
 static void test_undisturbed(void) {
         Fixture f = {};
         Line few[2], one;
-        open_fixture(&f);
+        open_engine(&f);
         for (uint32_t i = 0; i < 2; i++)
                 begin(&f, &few[i], 1, false, 10, 450, i);
         while (few[1].n_tokens < 2)
@@ -198,7 +174,7 @@ static void test_prompts(void) {
         Fixture f = {};
         Line crowd[CROWD], one;
         unsigned n_steps = 0;
-        open_fixture(&f);
+        open_engine(&f);
         for (uint32_t i = 0; i < CROWD; i++)
                 begin(&f, &crowd[i], 1, false, 320, 1, i);
         step(&f);
@@ -235,7 +211,7 @@ static void test_shares(void) {
         Fixture f = {};
         EngineError e = {};
         SparkSequence *s[6];
-        open_fixture(&f);
+        open_engine(&f);
         for (unsigned i = 0; i < 5; i++)
                 CHECK_INT(spark_sequence_new(f.engine, &(SparkSequenceParams) { .domain = i % 3 }, &s[i], &e), 0);
         CHECK_INT(f.engine->n_shares, 4);                       /* 0 is each one's own */
