@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/log.h"
 

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/sparkd/calls.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/log.h"
-#include "daemon/sparkd/manager.h"
 
 #define VERIFY_WAIT_USEC (3ull * 1000000)
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/sparkd/captures.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/record.h"
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/log.h"

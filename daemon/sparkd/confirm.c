@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/sparkd/agents.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/log.h"
 

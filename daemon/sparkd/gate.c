@@ -11,6 +11,7 @@
 #include <systemd/sd-login.h>
 
 #include "daemon/sparkd/agents.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"

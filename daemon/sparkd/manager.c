@@ -9,6 +9,7 @@
 
 #include "daemon/sparkd/agents.h"
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"

@@ -185,35 +185,6 @@ void user_watch_waiting(User *u);
 /* Sees to it that the worker comes; where it cannot, fills reterr with Unavailable and returns negative. */
 int user_start_worker(User *u, sd_bus_error *reterr);
 
-/* ---- client.c: connections ---- */
-
-/* The caller of m, made known where it was not. Negative with reterr filled where a cap was met. */
-int client_of_message(Manager *m, sd_bus_message *message, Client **ret, sd_bus_error *reterr);
-/* Of whoever sent m, where no client is needed; no reference. */
-int user_of_message(Manager *m, sd_bus_message *message, User **ret, sd_bus_error *reterr);
-int caller_of_message(Manager *m, sd_bus_message *message, Caller *ret, sd_bus_error *reterr);
-/* It is shut in, or says that it is. */
-bool identity_is_sandboxed(const Identity *id);
-Client *client_find(Manager *m, const char *name);
-/* Forgets a client that has nothing here any more. */
-void client_settle(Client *c);
-Client *client_free(Client *c);
-
-/* Bytes that may still be sent to it now. */
-size_t client_window(const Client *c);
-/* So much more was sent; asks whether it reads, where it is time to. */
-void client_sent(Client *c, size_t n);
-
-/* ---- calls.c: method calls that wait for the worker ---- */
-typedef enum CallKind { CALL_COUNT, CALL_VERIFY } CallKind;
-int call_begin(User *u, CallKind kind, sd_bus_message *message, const char *text, sd_bus_error *reterr);
-void calls_give(User *u);                                  /* the worker is READY */
-/* Ends those that the worker was given with WorkerLost; where an error is named, all of them with that. */
-void calls_lost(User *u, const char *name, const char *text);
-void calls_expire(User *u);
-void call_counted(User *u, uint64_t request, uint32_t n_tokens);
-void call_facts(User *u, uint64_t request, const char *json, size_t size);
-
 /* ---- root.c, session-object.c, verify.c: the bus objects ---- */
 int root_add(Manager *m);
 int permissions_add(Manager *m);

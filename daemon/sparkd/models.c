@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/import.h"
 #include "daemon/sparkd/log.h"

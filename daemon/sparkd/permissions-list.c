@@ -7,6 +7,7 @@
 
 #include "daemon/sparkd/authorize.h"
 #include "daemon/sparkd/captures.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/options.h"

@@ -8,6 +8,7 @@
 
 #include "daemon/sparkd/agents.h"
 #include "daemon/sparkd/authorize.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/error.h"

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/sparkd/calls.h"
 #include "daemon/sparkd/captures.h"
 #include "daemon/sparkd/charge.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"

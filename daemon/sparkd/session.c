@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/sparkd/charge.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/turn.h"

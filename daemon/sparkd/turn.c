@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "daemon/sparkd/charge.h"
+#include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"

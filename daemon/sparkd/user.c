@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/sparkd/calls.h"
 #include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
