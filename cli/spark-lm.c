@@ -16,7 +16,7 @@ static const LmCommand *const commands[] = { &lm_inspect, &lm_tokenize, &lm_gene
 static const LmOption global_options[] = {
         { "kernels", "NAME", "scalar, or another instruction set's; default: the best here" },
         { "threads", "N", "default: one for each CPU that may be used" },
-        { "kv", "TYPE", "keys and values as f32, f16 (the default) or q8" },
+        { "kv", "TYPE", "keys and values as i16 (the default), f16, q8 or f32" },
         { "help", NULL, "print this", 'h' },
 };
 
@@ -48,7 +48,7 @@ static void help(const LmCommand *c) {
 }
 
 static bool take_global(LmOptions *o, int which, const char *value) {
-        static const char *const types[] = { [KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8" };
+        static const char *const types[] = { [KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8", [KV_I16] = "i16" };
         double n;
 
         switch (which) {
@@ -66,7 +66,7 @@ static bool take_global(LmOptions *o, int which, const char *value) {
                                 o->kv_type = (KvType) i;
                                 return true;
                         }
-                fprintf(stderr, "spark-lm: --kv is f32, f16 or q8, not '%s'\n", value);
+                fprintf(stderr, "spark-lm: --kv is i16, f16, q8 or f32, not '%s'\n", value);
                 return false;
         }
 }
@@ -98,7 +98,7 @@ static int parse(const LmCommand *c, int argc, char **argv, LmCall *ret) {
         char letters[2 * OPTIONS_MAX + 2];
         build_options(c, options, letters);
 
-        *ret = (LmCall) { .command = c, .global.kv_type = KV_F16 };
+        *ret = (LmCall) { .command = c, .global.kv_type = KV_I16 };
         optind = 1;
         for (int o; (o = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
                 for (int i = 0; o < GLOBAL_BASE / 2 && c->options && c->options[i].name; i++)

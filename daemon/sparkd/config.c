@@ -58,7 +58,7 @@ int config_init(Config *c) {
         };
         *c = n;
         if (config_set(c, "Model", "Name", SPARK_DEFAULT_MODEL) < 0 || config_set(c, "Model", "Languages", "en") < 0 ||
-            config_set(c, "Worker", "CacheType", "f16") < 0 || config_set(c, "Worker", "Kernels", "") < 0 ||
+            config_set(c, "Worker", "CacheType", "i16") < 0 || config_set(c, "Worker", "Kernels", "") < 0 ||
             config_set(c, "Worker", "PressureFile", "") < 0) {
                 config_done(c);
                 return -ENOMEM;

@@ -18,7 +18,7 @@ typedef struct Config {
         uint32_t context;          /* [Model] Context=tokens; 0: what the model was trained for, within the engine's bound */
         uint32_t threads;          /* [Worker] Threads=; 0: as many as CPUs */
         uint64_t kv_bytes;         /* [Worker] CacheMax=bytes, or with K, M, G; 0: the engine's choice */
-        char *kv_type;             /* [Worker] CacheType=f16 or q8 */
+        char *kv_type;             /* [Worker] CacheType=i16, f16 or q8 */
         uint64_t memory_bytes;     /* [Worker] MemoryMax=: what one worker may write to; 0: by the model's size */
         uint64_t consent_usec;     /* [Policy] ConsentSec=: a question that nobody answers for so long is a no */
         char *rules_folder;        /* of rule files; NULL: the usual ones. Not from a file: sparkd's command line */

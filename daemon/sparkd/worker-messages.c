@@ -24,9 +24,14 @@ static int keep_string(char **s, const WireField *f) {
         return 0;
 }
 
-/* KvType of the engine, by the name that sparkd.conf uses. */
+/* KvType of the engine, by the name that sparkd.conf uses; the default for any other. */
 static uint32_t kv_type(const char *name) {
-        return strcmp(name, "q8") == 0 ? 2 : strcmp(name, "f32") == 0 ? 0 : 1;
+        static const char *const names[] = { "f32", "f16", "q8", "i16" };
+
+        for (uint32_t i = 0; i < ELEMENTSOF(names); i++)
+                if (strcmp(name, names[i]) == 0)
+                        return i;
+        return ELEMENTSOF(names) - 1;
 }
 
 /* As many threads as CPUs that sparkd may run on, where nobody said; in either case no more than its cgroup, which is

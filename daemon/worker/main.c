@@ -92,7 +92,7 @@ static int read_load(const WireMessage *m, Load *load, EngineError *e) {
                 return engine_fail(e, -EINVAL, "%u threads, 1 to %u expected", f[1].u, POOL_THREADS_MAX);
         if (f[4].s.size >= sizeof load->kernels || strlen(f[4].s.data) != f[4].s.size)
                 return engine_fail(e, -EINVAL, "no such kernels");
-        if (f[5].u > KV_Q8)
+        if (f[5].u >= KV_TYPES)
                 return engine_fail(e, -EINVAL, "no KV type %u", f[5].u);
         load->threads = f[1].u;
         load->engine = (SparkEngineParams) { .n_ctx = f[2].u, .kv_budget = f[3].t, .kv_type = (KvType) f[5].u };

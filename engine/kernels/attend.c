@@ -2,17 +2,15 @@
 /* Attention over pages (see attend.h and, for the layout, level.h). Compiled once for each vector level.
  *
  * Scores and weighted sums are one loop: rows of numbers times a page's 32 columns, keys being transposed and values
- * cut into slices of 32. A single query converts keys and values in registers, once for the heads of the group, and
- * fetches the next page ahead; several queries walk the pages together, and a page is converted to floats once for all.
- * Both take the same steps for each (query, head). A query's own row never meets a number that nobody stored. */
+ * cut into slices of 32. KV_I16 is multiplied as it is stored, two whole numbers a lane: a query is made whole numbers
+ * once, its weights for each page. Of the other types a single query converts keys and values in registers, once for the
+ * heads of the group; several queries walk the pages together, and a page is converted to floats once for all. Both take
+ * the same steps for each (query, head). A query's own row never meets a number that nobody stored. */
 
+#include <float.h>
 #include <math.h>
 
-#include "engine/kernels/level.h"
-#include "engine/kernels/simd.h"
-
-#define VECTORS (KV_LANES / VF_LANES) /* that 32 columns take */
-#define SLICES(head_dim) (((head_dim) + KV_LANES - 1) / KV_LANES)
+#include "engine/kernels/kv-numbers.h"
 
 #if VF_LANES == 16
 #define TILE_ROWS_MAX 8u
@@ -28,20 +26,17 @@ _Static_assert(KV_LANES == KV_PAGE_TOKENS, "keys and values share the loops");
 
 /* rows[r][i], i in [lo, hi), times 32 columns of numbers: added to sums[r][column … column + 31] times its factor. */
 typedef struct ProductArgs {
-        float *const *rows;
-        const uint8_t *numbers;       /* [i][32] */
+        void *const *rows;            /* of floats; KV_I16: of int16, even in number */
+        const uint8_t *numbers;       /* [i][32]; KV_I16: [i / 2][32][2] */
         const uint8_t *scales;        /* KV_Q8. Keys: [i / 32][32]; values: [i] */
         const uint8_t *next;          /* what to fetch ahead, or NULL */
         uint32_t lo, hi;
-        float *const *sums;
+        float *const *sums;           /* KV_I16's keys: of int32 */
         size_t column;
         const float *factors;         /* NULL: begin at zero */
+        const float *units;           /* KV_I16's values: what a row's sums of whole numbers count */
 } ProductArgs;
 typedef void (*Product)(const ProductArgs *a);
-
-static always_inline_ unsigned number_size(KvType type) {
-        return type == KV_F32 ? 4 : type == KV_F16 ? 2 : 1;
-}
 
 static always_inline_ vf load_number(KvType type, const uint8_t *p) {
         return type == KV_F32 ? vf_load((const float *) (const void *) p) : type == KV_F16 ? vf_from_f16(p) : vf_from_i8(p);
@@ -77,7 +72,7 @@ static always_inline_ void product(const KvType type, const bool values, const u
                 }
                 UNROLL for (unsigned r = 0; r < R; r++)
                         UNROLL for (unsigned v = 0; v < VECTORS; v++)
-                                sum[r][v] = vf_fma(vf_set1(a->rows[r][i]), x[v], sum[r][v]);
+                                sum[r][v] = vf_fma(vf_set1(((const float *) a->rows[r])[i]), x[v], sum[r][v]);
         }
 
         UNROLL for (unsigned r = 0; r < R; r++)
@@ -85,9 +80,54 @@ static always_inline_ void product(const KvType type, const bool values, const u
                         vf_store(a->sums[r] + a->column + v * VF_LANES, sum[r][v]);
 }
 
+static always_inline_ vi load_pair(const void *row, uint32_t pair) {
+        int32_t two;
+        memcpy(&two, (const int16_t *) row + 2 * (size_t) pair, sizeof two);
+        return vi_set1(two);
+}
+
+/* The same for KV_I16. Factors begin at one: weighted sums are always added. */
+static always_inline_ void product_pairs(const bool values, const unsigned R, const ProductArgs *a) {
+        const unsigned line = KV_LANES * 2 * sizeof(int16_t);
+        vi dot[TILE_ROWS_MAX][VECTORS];
+
+        UNROLL for (unsigned r = 0; r < R; r++)
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        dot[r][v] = vi_zero();
+
+        for (uint32_t i = a->lo / 2; i < (a->hi + 1) / 2; i++) {
+                const uint8_t *numbers = a->numbers + (size_t) i * line;
+                vi x[VECTORS];
+
+                if (a->next)
+                        UNROLL for (unsigned at = 0; at < line; at += 64)
+                                _mm_prefetch((const char *) a->next + (size_t) i * line + at, _MM_HINT_T0);
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        x[v] = vi_load(numbers + v * sizeof(vi));
+                UNROLL for (unsigned r = 0; r < R; r++) {
+                        vi pair = load_pair(a->rows[r], i);
+                        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                                dot[r][v] = vi_dot2(dot[r][v], x[v], pair);
+                }
+        }
+
+        UNROLL for (unsigned r = 0; r < R; r++)
+                UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                        float *to = a->sums[r] + a->column + v * VF_LANES;
+                        if (values)
+                                vf_store(to, vf_fma(vf_from_i32(dot[r][v]), vf_set1(a->units[r]),
+                                                    vf_mul(vf_load(to), vf_set1(a->factors[r]))));
+                        else
+                                vi_store(to, dot[r][v]);
+                }
+}
+
 #define DEFINE_PRODUCT(R, type, values)                                         \
         static void product_##type##_##values##_##R(const ProductArgs *a) {     \
-                product(type, values, R, a);                                    \
+                if (type == KV_I16)                                             \
+                        product_pairs(values, R, a);                            \
+                else                                                            \
+                        product(type, values, R, a);                            \
         }
 #define NAME_PRODUCT(R, type, values) product_##type##_##values##_##R,
 #define DEFINE_PRODUCTS(type)                                                   \
@@ -95,11 +135,12 @@ static always_inline_ void product(const KvType type, const bool values, const u
 DEFINE_PRODUCTS(KV_F32)
 DEFINE_PRODUCTS(KV_F16)
 DEFINE_PRODUCTS(KV_Q8)
+DEFINE_PRODUCTS(KV_I16)
 
 #define NAME_PRODUCTS(type)                                                     \
         [type] = { { TILE_HEIGHTS(NAME_PRODUCT, type, 0) }, { TILE_HEIGHTS(NAME_PRODUCT, type, 1) } },
 static const Product products[][2][sizeof heights / sizeof heights[0]] = {
-        NAME_PRODUCTS(KV_F32) NAME_PRODUCTS(KV_F16) NAME_PRODUCTS(KV_Q8)
+        NAME_PRODUCTS(KV_F32) NAME_PRODUCTS(KV_F16) NAME_PRODUCTS(KV_Q8) NAME_PRODUCTS(KV_I16)
 };
 
 /* A page's block as the loops take it: as stored, or converted. */
@@ -150,12 +191,15 @@ static void convert_values(const Block *b, uint32_t lines, uint32_t lo, uint32_t
 typedef struct Tile {
         const AttendArgs *a;
         uint32_t t0, n_rows;
-        float **q, **weights, **sums; /* [row], of [head_dim_k]; of the present page's 32; of [dim_v] */
+        void **q, **weights;          /* [row], of [dim_k]; of the present page's 32 */
+        float **sums;                 /* [row], of [dim_v] */
         uint32_t *pos, *first;        /* [row]; the lowest position that it sees */
         float *max;                   /* [row] */
+        float *factors;               /* [row]: what its sums so far shrink by in the present page */
+        float *q_units, *units;       /* [row], KV_I16: what its query's numbers count, and the present page's sums */
         float *total;                 /* [row][VF_LANES], to be summed at the end */
-        float *converted;
-        uint32_t dim_v;               /* padded to KV_LANES */
+        float *converted;             /* KV_I16: the queries; else the present page's keys, then its values */
+        uint32_t dim_k, dim_v;        /* padded to KV_LANES */
 } Tile;
 
 static uint32_t first_seen(const AttendArgs *a, uint32_t pos) {
@@ -181,30 +225,59 @@ static void scores(const Tile *tile, const Block *b) {
 
                 products[b->type][0][h](&(ProductArgs) {
                         .rows = tile->q + row, .numbers = b->numbers, .scales = b->scales,
-                        .next = row == 0 ? b->next : NULL, .hi = tile->a->head_dim_k, .sums = tile->weights + row,
+                        .next = row == 0 ? b->next : NULL, .hi = tile->a->head_dim_k, .sums = (float **) tile->weights + row,
                 });
                 row += heights[h];
         }
 }
 
-/* Turns a row's scores in a page, of which it sees [lo, hi), into weights; returns what the sums so far shrink by.
+/* A row's weights in a page as whole numbers, each times its value's unit: the sums' own unit follows from their total,
+ * so that no sum of products overflows. */
+static void weights_to_pairs(const Tile *tile, uint32_t row, vf x[], const Block *values, uint32_t lo, uint32_t hi) {
+        vf sum = vf_set1(0);
+        vi whole[VECTORS];
+
+        UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                x[v] = vf_mul(x[v], vf_from_f16(values->scales + v * VF_LANES * sizeof(uint16_t)));
+                if (lo > 0 || hi < KV_PAGE_TOKENS)
+                        x[v] = vf_in_range(x[v], vf_set1(0), v * VF_LANES, lo, hi);
+                sum = vf_add(sum, x[v]);
+        }
+
+        const float total = vf_sum(sum);
+        const bool any = total > FLT_MIN * I16_WEIGHTS;       /* else all that was seen here is as good as zero */
+        const float scale = any ? I16_WEIGHTS / total : 0;
+
+        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                whole[v] = vi_from_f32(vf_mul(x[v], vf_set1(scale)));
+        vi_store_i16(tile->weights[row], whole);
+        tile->units[row] = any ? total * (1.0f / (I16_WEIGHTS * I16_LARGEST)) : 0;
+}
+
+/* Turns a row's scores in a page, of which it sees [lo, hi), into weights, and says what its sums so far shrink by.
  * Scores are kept in powers of two: exp(x) = 2^(x / ln 2). */
-static float softmax_page(const Tile *tile, uint32_t row, uint32_t lo, uint32_t hi) {
+static void softmax_page(const Tile *tile, uint32_t row, const Block *keys, const Block *values, uint32_t lo, uint32_t hi) {
         const AttendArgs *a = tile->a;
-        const float log2_e = 1.44269504088896341f;
+        const float log2_e = 1.44269504088896341f, scale = a->softcap > 0 ? 2 * a->scale / a->softcap : a->scale * log2_e;
         float *s = tile->weights[row], *total = tile->total + (size_t) row * VF_LANES;
         float old = tile->max[row], max = old, correction = 1;
         vf x[VECTORS], largest = vf_set1(-INFINITY), sum = vf_set1(0);
 
         UNROLL for (unsigned v = 0; v < VECTORS; v++) {
-                x[v] = vf_load(s + v * VF_LANES);
+                vf unit = vf_set1(scale);
+
+                if (a->type == KV_I16) {
+                        x[v] = vf_from_i32(vi_load(s + v * VF_LANES));
+                        unit = vf_mul(vf_set1(scale * tile->q_units[row]), vf_from_f16(keys->scales + v * VF_LANES * sizeof(uint16_t)));
+                } else
+                        x[v] = vf_load(s + v * VF_LANES);
+                x[v] = vf_mul(x[v], unit);
                 if (a->softcap > 0) {
                         /* tanh(u) = 1 - 2 / (1 + exp(2u)) */
-                        vf e = vf_exp(vf_mul(x[v], vf_set1(2 * a->scale / a->softcap)));
+                        vf e = vf_exp(x[v]);
                         vf t = vf_sub(vf_set1(1), vf_div(vf_set1(2), vf_add(vf_set1(1), e)));
                         x[v] = vf_mul(vf_set1(a->softcap * log2_e), t);
-                } else
-                        x[v] = vf_mul(x[v], vf_set1(a->scale * log2_e));
+                }
                 if (lo > 0 || hi < KV_PAGE_TOKENS)
                         x[v] = vf_in_range(x[v], vf_set1(-INFINITY), v * VF_LANES, lo, hi);
                 largest = vf_max(largest, x[v]);
@@ -218,15 +291,20 @@ static float softmax_page(const Tile *tile, uint32_t row, uint32_t lo, uint32_t 
         }
         UNROLL for (unsigned v = 0; v < VECTORS; v++) {
                 x[v] = vf_exp2(vf_sub(x[v], vf_set1(max)));
-                vf_store(s + v * VF_LANES, x[v]);
                 sum = vf_add(sum, x[v]);
         }
         tile->max[row] = max;
+        tile->factors[row] = correction;
         vf_store(total, vf_fma(vf_load(total), vf_set1(correction), sum));
-        return correction;
+
+        if (a->type == KV_I16)
+                weights_to_pairs(tile, row, x, values, lo, hi);
+        else
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        vf_store(s + v * VF_LANES, x[v]);
 }
 
-static void weighted_sums(const Tile *tile, const Block *b, const float *factors, uint32_t lo, uint32_t hi) {
+static void weighted_sums(const Tile *tile, const Block *b, uint32_t lo, uint32_t hi) {
         size_t slice = (size_t) KV_PAGE_TOKENS * KV_LANES * number_size(b->type);
 
         for (uint32_t row = 0; row < tile->n_rows;) {
@@ -239,26 +317,52 @@ static void weighted_sums(const Tile *tile, const Block *b, const float *factors
                                 .scales = b->scales + (size_t) c * KV_PAGE_TOKENS * sizeof(uint16_t),
                                 .next = row == 0 && b->next ? b->next + c * slice : NULL,
                                 .lo = lo, .hi = hi, .sums = tile->sums + row, .column = (size_t) c * KV_LANES,
-                                .factors = factors + row,
+                                .factors = tile->factors + row, .units = tile->units + row,
                         });
                 row += heights[h];
         }
 }
 
-static void attend_tile(const Tile *tile, float *factors) {
+/* One head's query as whole numbers [dim_k], by its length, and what they count. */
+static float query_to_pairs(const float *q, uint32_t head_dim, uint32_t dim_k, int16_t *ret) {
+        float norm, scale;
+        vi whole[VECTORS];
+
+        norm = vector_norm(q, head_dim);
+        scale = norm > FLT_MIN * I16_NORM ? I16_NORM / norm : 0;
+        for (uint32_t d = 0; d < dim_k; d += KV_LANES) {
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        whole[v] = vi_from_f32(vf_mul(load_padded(q, d + v * VF_LANES, head_dim), vf_set1(scale)));
+                vi_store_i16(ret + d, whole);
+        }
+        return norm * (I16_KEY_UNIT / I16_NORM / I16_NORM);
+}
+
+static void begin_tile(const Tile *tile) {
         const AttendArgs *a = tile->a;
-        uint32_t n_queries = tile->n_rows / a->n_group;
 
         for (uint32_t r = 0; r < tile->n_rows; r++) {
                 uint32_t t = tile->t0 + r / a->n_group;
-                tile->q[r] = (float *) a->q + t * a->q_stride + (size_t) (r % a->n_group) * a->head_dim_k;
+                const float *q = a->q + t * a->q_stride + (size_t) (r % a->n_group) * a->head_dim_k;
+
+                tile->q[r] = (float *) q;
+                if (a->type == KV_I16) {
+                        tile->q[r] = (int16_t *) tile->converted + (size_t) r * tile->dim_k;
+                        tile->q_units[r] = query_to_pairs(q, a->head_dim_k, tile->dim_k, tile->q[r]);
+                }
                 tile->pos[r] = a->pos0 + t;
                 tile->first[r] = first_seen(a, tile->pos[r]);
                 tile->max[r] = -INFINITY;
         }
         memset(tile->total, 0, (size_t) tile->n_rows * VF_LANES * sizeof(float));
         memset(tile->sums[0], 0, (size_t) tile->n_rows * tile->dim_v * sizeof(float));
+}
 
+static void attend_tile(const Tile *tile) {
+        const AttendArgs *a = tile->a;
+        const bool convert = a->type != KV_I16 && tile->n_rows > a->n_group;
+
+        begin_tile(tile);
         uint32_t first = tile->first[0], last = tile->pos[tile->n_rows - 1], last_page = last / KV_PAGE_TOKENS;
 
         for (uint32_t page = first / KV_PAGE_TOKENS; page <= last_page; page++) {
@@ -268,25 +372,26 @@ static void attend_tile(const Tile *tile, float *factors) {
                 Block v = block_at(a, page, last_page, a->v_offset, a->head_dim_v);
                 Block floats = { .type = KV_F32, .numbers = (const uint8_t *) tile->converted };
 
-                if (n_queries > 1)
+                if (convert)
                         convert_keys(&k, a->head_dim_k, tile->converted);
-                scores(tile, n_queries > 1 ? &floats : &k);
+                scores(tile, convert ? &floats : &k);
 
                 for (uint32_t r = 0; r < tile->n_rows; r++) {
                         uint32_t pos = tile->pos[r], begin = MAX(tile->first[r], p0) - p0;
                         uint32_t end = pos < p0 ? 0 : MIN(pos - p0 + 1, KV_PAGE_TOKENS);
 
                         if (begin < end)
-                                factors[r] = softmax_page(tile, r, begin, end);
+                                softmax_page(tile, r, &k, &v, begin, end);
                         else {
                                 memset(tile->weights[r], 0, KV_PAGE_TOKENS * sizeof(float));
-                                factors[r] = 1;
+                                tile->factors[r] = 1;
+                                tile->units[r] = 0;
                         }
                 }
 
-                if (n_queries > 1)
+                if (convert)
                         convert_values(&v, tile->dim_v, lo, hi, tile->converted);
-                weighted_sums(tile, n_queries > 1 ? &floats : &v, factors, lo, hi);
+                weighted_sums(tile, convert ? &floats : &v, lo, hi);
         }
 
         for (uint32_t r = 0; r < tile->n_rows; r++) {
@@ -305,20 +410,23 @@ static void attend_tile(const Tile *tile, float *factors) {
 
 void LEVEL(attend)(const AttendArgs *a) {
         uint32_t queries = MAX(ATTEND_ROWS / a->n_group, 1u), rows = queries * a->n_group;
-        uint32_t dim_v = SLICES(a->head_dim_v) * KV_LANES;
-        float *factors = a->scratch, *weights, *sums;
-        Tile tile = { .a = a, .dim_v = dim_v };
+        uint32_t dim_k = SLICES(a->head_dim_k) * KV_LANES, dim_v = SLICES(a->head_dim_v) * KV_LANES;
+        float *weights, *sums;
+        Tile tile = { .a = a, .dim_k = dim_k, .dim_v = dim_v };
 
-        tile.max = factors + rows;
-        tile.total = tile.max + rows;
+        tile.factors = a->scratch;
+        tile.max = tile.factors + rows;
+        tile.q_units = tile.max + rows;
+        tile.units = tile.q_units + rows;
+        tile.total = tile.units + rows;
         weights = tile.total + (size_t) rows * VF_LANES;
         sums = weights + (size_t) rows * KV_PAGE_TOKENS;
         tile.converted = sums + (size_t) rows * dim_v;
-        tile.pos = (uint32_t *) (tile.converted + (size_t) MAX(a->head_dim_k, dim_v) * KV_PAGE_TOKENS);
+        tile.pos = (uint32_t *) (tile.converted + MAX((size_t) MAX(dim_k, dim_v) * KV_PAGE_TOKENS, (size_t) rows * dim_k / 2));
         tile.first = tile.pos + rows;
-        tile.q = (float **) (tile.first + rows);
+        tile.q = (void **) (tile.first + rows);
         tile.weights = tile.q + rows;
-        tile.sums = tile.weights + rows;
+        tile.sums = (float **) (tile.weights + rows);
         for (uint32_t r = 0; r < rows; r++) {
                 tile.weights[r] = weights + (size_t) r * KV_PAGE_TOKENS;
                 tile.sums[r] = sums + (size_t) r * dim_v;
@@ -327,54 +435,6 @@ void LEVEL(attend)(const AttendArgs *a) {
         for (uint32_t t = 0; t < a->n_queries; t += queries) {
                 tile.t0 = t;
                 tile.n_rows = MIN(queries, a->n_queries - t) * a->n_group;
-                attend_tile(&tile, factors);
-        }
-}
-
-/* Up to 32 numbers as a line of the type, padded with zeros. Stored numbers are finite, so that a weight of zero hides
- * them from a query that does not see them. */
-static void encode(KvType type, const float *x, uint32_t n, uint8_t line[KV_LANES * sizeof(float)], uint8_t *scale) {
-        vf v[VECTORS], largest = vf_set1(0);
-        vi q[VECTORS];
-
-        UNROLL for (unsigned i = 0; i < VECTORS; i++) {
-                uint32_t at = i * VF_LANES;
-                v[i] = at + VF_LANES <= n ? vf_load(x + at) : at < n ? vf_load_n(x + at, n - at) : vf_set1(0);
-                v[i] = vf_max(vf_min(v[i], vf_set1(KV_MAX)), vf_set1(-KV_MAX));
-                largest = vf_max(largest, vf_abs(v[i]));
-        }
-
-        if (type == KV_Q8) {
-                uint16_t h = f16_from_scalar(vf_hmax(largest) / 127.0f);
-                float d = f16_scalar(h);
-                UNROLL for (unsigned i = 0; i < VECTORS; i++)
-                        q[i] = vi_from_f32(vf_mul(v[i], vf_set1(d > 0 ? 1.0f / d : 0)));
-                _mm256_storeu_si256((__m256i *) (void *) line, vi_bytes(q));
-                memcpy(scale, &h, sizeof h);
-                return;
-        }
-        UNROLL for (unsigned i = 0; i < VECTORS; i++)
-                if (type == KV_F16)
-                        vf_to_f16(line + i * VF_LANES * sizeof(uint16_t), v[i]);
-                else
-                        vf_store((float *) (void *) line + i * VF_LANES, v[i]);
-}
-
-void LEVEL(kv_store)(KvType type, const KvBlock *block, uint32_t slot, const float *k, const float *v) {
-        _Alignas(64) uint8_t line[KV_LANES * sizeof(float)];
-        const unsigned size = number_size(type);
-        uint8_t *k_scales = block->k + (size_t) SLICES(block->head_dim_k) * KV_LANES * KV_PAGE_TOKENS;
-        uint8_t *v_scales = block->v + (size_t) SLICES(block->head_dim_v) * KV_LANES * KV_PAGE_TOKENS;
-
-        for (uint32_t d = 0; d < block->head_dim_k; d += KV_LANES) {
-                uint32_t n = MIN(block->head_dim_k - d, KV_LANES);
-
-                encode(type, k + d, n, line, k_scales + (d + slot) * sizeof(uint16_t));
-                for (uint32_t i = 0; i < n; i++)
-                        memcpy(block->k + ((size_t) (d + i) * KV_PAGE_TOKENS + slot) * size, line + i * size, size);
-        }
-        for (uint32_t d = 0; d < block->head_dim_v; d += KV_LANES) {
-                encode(type, v + d, MIN(block->head_dim_v - d, KV_LANES), line, v_scales + (d + slot) * sizeof(uint16_t));
-                memcpy(block->v + ((size_t) d * KV_PAGE_TOKENS + (size_t) slot * KV_LANES) * size, line, KV_LANES * size);
+                attend_tile(&tile);
         }
 }

@@ -13,8 +13,10 @@
 
 typedef enum KvType {
         KV_F32,                       /* for the reference and for tests */
-        KV_F16,                       /* the default */
+        KV_F16,
         KV_Q8,                        /* int8 with one float16 scale per 32 values of a head's vector */
+        KV_I16,                       /* the default: int16 with one float16 scale for a head's vector */
+        KV_TYPES,
 } KvType;
 
 /* Where one layer's one KV head keeps a page's 32 keys or values. The layout inside (transposed, interleaved) is the
@@ -24,7 +26,7 @@ typedef struct KvBlock {
         uint32_t head_dim_k, head_dim_v;
 } KvBlock;
 
-/* Bytes of 32 positions of one head's K (or V), rounded up to 64. head_dim is a multiple of 32 for KV_Q8. */
+/* Bytes of 32 positions of one head's K (or V), rounded up to 64. head_dim is a multiple of 32 for KV_Q8, even for KV_I16. */
 size_t kv_block_size(KvType type, uint32_t head_dim);
 
 typedef struct AttendArgs {

@@ -36,16 +36,21 @@ size_t kv_block_size(KvType type, uint32_t head_dim) {
                 return values * sizeof(uint16_t);
         case KV_Q8:
                 return values + values / KV_LANES * sizeof(uint16_t);
+        case KV_I16:
+                return values * sizeof(int16_t) + KV_PAGE_TOKENS * sizeof(uint16_t);
+        case KV_TYPES:
+                break;
         }
         return 0;
 }
 
 size_t attend_scratch(uint32_t head_dim_k, uint32_t head_dim_v, uint32_t n_group) {
-        size_t dim_v = (head_dim_v + KV_LANES - 1) / KV_LANES * KV_LANES;
+        size_t dim_k = (head_dim_k + KV_LANES - 1) / KV_LANES * KV_LANES, dim_v = (head_dim_v + KV_LANES - 1) / KV_LANES * KV_LANES;
         size_t rows = ATTEND_ROWS + n_group;
 
-        /* For each row of a tile: its sums, its weights for one page, its softmax' two numbers and up to 16 parts of the
-         * total. Then a page's keys, later its values, as floats. Then each row's two positions and three addresses. */
-        return (rows * (dim_v + KV_PAGE_TOKENS + 18) + MAX((size_t) head_dim_k, dim_v) * KV_PAGE_TOKENS) * sizeof(float)
+        /* For each row of a tile: its sums, its weights for one page, four numbers of its softmax and up to 16 parts of
+         * the total. Then a page's keys, later its values, as floats, or the rows' queries as int16. Then each row's two
+         * positions and three addresses. */
+        return (rows * (dim_v + KV_PAGE_TOKENS + 20) + MAX(MAX(dim_k, dim_v) * KV_PAGE_TOKENS, rows * dim_k / 2)) * sizeof(float)
                 + rows * (2 * sizeof(uint32_t) + 3 * sizeof(float *));
 }

@@ -6,15 +6,25 @@
  * The layout of a KV block, the same for every level. K is transposed: element d of the head's vector of position p
  * stands at [d][p]; V is cut into slices of 32 elements: element d of position p stands at [d / 32][p][d % 32]. In both,
  * 32 numbers of the same kind lie side by side, and scores and weighted sums are the same loop. KV_Q8 has its float16
- * scales behind the numbers, [d / 32][p]. What head_dim lacks to a multiple of 32 is not read in K and zero in V. */
+ * scales behind the numbers, [d / 32][p]. What head_dim lacks to a multiple of 32 is not read in K and zero in V.
+ *
+ * KV_I16 has two whole numbers that are multiplied and added together in a 32-bit lane: K's of elements d and d + 1 at
+ * [d / 2][p][2], V's of positions p and p + 1 at [d / 32][p / 2][d % 32][2]; both padded with zeros; behind them [p], a
+ * float16 for each vector. A key counts I16_NORM to its Euclidean length, which stands there over I16_KEY_UNIT; so does
+ * a query, so that no part of their product exceeds I16_NORM squared (Cauchy and Schwarz). A value counts I16_LARGEST to
+ * its largest element; a page's weights, I16_WEIGHTS to their sum. */
 
 #include "basic/cleanup.h"
 #include "engine/kernels/kernels.h"
 
 #define KV_LANES 32u                  /* V's slices */
 #define KV_MAX 65504.0f               /* float16's largest; what is stored is clamped to it */
+#define I16_NORM 32000.0f
+#define I16_KEY_UNIT 16.0f            /* 256 elements of KV_MAX still have a length in float16 */
+#define I16_LARGEST 32767.0f
+#define I16_WEIGHTS 32700.0f          /* rounding up may add 16 */
 #define WIDE_TOKENS 20u               /* from so many on, weights are unpacked once for all */
-#define ATTEND_ROWS 96u               /* (query, head) pairs that walk the pages together, or one query's */
+#define ATTEND_ROWS 48u               /* (query, head) pairs that walk the pages together, or one query's */
 
 extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni;
 

@@ -49,6 +49,12 @@ static always_inline_ vf vf_from_i8(const void *p) { return _mm512_cvtepi32_ps(_
 /* a · 2^n for whole n with 2^n a normal number. */
 static always_inline_ vf vf_scale2(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 
+/* For x ≤ 0, infinity too: x less the whole number below it, and a · 2^that number, or 0 where that is no normal number. */
+static always_inline_ vf vf_fraction(vf x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+static always_inline_ vf vf_scale2_below(vf a, vf x) {
+        return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-126.0f), _CMP_GE_OQ), a, x);
+}
+
 /* a where base + lane lies in [lo, hi), else b. */
 static always_inline_ vf vf_in_range(vf a, vf b, uint32_t base, uint32_t lo, uint32_t hi) {
         vi i = _mm512_add_epi32(_mm512_set1_epi32((int) base),
@@ -76,6 +82,7 @@ static always_inline_ __m256 vf_fold_max(vf a) { return _mm256_max_ps(half_low(a
 static always_inline_ vi vi_zero(void) { return _mm512_setzero_si512(); }
 static always_inline_ vi vi_set1(int32_t x) { return _mm512_set1_epi32(x); }
 static always_inline_ vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
+static always_inline_ void vi_store(void *p, vi a) { _mm512_storeu_si512(p, a); }
 static always_inline_ vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 static always_inline_ vi vi_add32(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static always_inline_ vi vi_shl16(vi a, unsigned n) { return _mm512_slli_epi16(a, n); }
@@ -90,6 +97,12 @@ static always_inline_ vf vf_from_i32(vi a) { return _mm512_cvtepi32_ps(a); }
 static always_inline_ vf vi_as_vf(vi a) { return _mm512_castsi512_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm512_cvtps_epi32(a); }
 
+/* 32 whole numbers, in order, as int16, saturated. */
+static always_inline_ void vi_store_i16(int16_t *p, const vi a[]) {
+        _mm256_storeu_si256((void *) p, _mm512_cvtsepi32_epi16(a[0]));
+        _mm256_storeu_si256((void *) (p + 16), _mm512_cvtsepi32_epi16(a[1]));
+}
+
 /* 32 whole numbers in [-128, 127], in order, as bytes. */
 static always_inline_ __m256i vi_bytes(const vi a[]) {
         return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtsepi32_epi8(a[0])), _mm512_cvtsepi32_epi8(a[1]), 1);
@@ -99,6 +112,7 @@ static always_inline_ __m256i vi_bytes(const vi a[]) {
 
 static always_inline_ vi vi_dot4(vi acc, vi u, vi s) { return _mm512_dpbusd_epi32(acc, u, s); }
 static always_inline_ vi vi_dot4_wide(vi acc, vi u, vi s) { return _mm512_dpbusd_epi32(acc, u, s); }
+static always_inline_ vi vi_dot2(vi acc, vi a, vi b) { return _mm512_dpwssd_epi32(acc, a, b); }
 
 #else
 
@@ -110,6 +124,7 @@ static always_inline_ vi vi_dot4_wide(vi acc, vi u, vi s) {
         vi odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
         return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 }
+static always_inline_ vi vi_dot2(vi acc, vi a, vi b) { return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b)); }
 
 #endif
 
@@ -145,6 +160,10 @@ static always_inline_ vf vf_scale2(vf a, vf n) {
         return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
 }
 
+static always_inline_ vf vf_below(vf x) { return _mm256_floor_ps(_mm256_max_ps(x, _mm256_set1_ps(-127.0f))); }
+static always_inline_ vf vf_fraction(vf x) { return _mm256_sub_ps(_mm256_max_ps(x, _mm256_set1_ps(-127.0f)), vf_below(x)); }
+static always_inline_ vf vf_scale2_below(vf a, vf x) { return vf_scale2(a, vf_below(x)); }
+
 static always_inline_ vf vf_in_range(vf a, vf b, uint32_t base, uint32_t lo, uint32_t hi) {
         vi i = _mm256_add_epi32(_mm256_set1_epi32((int) base), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
         vi below = _mm256_cmpgt_epi32(_mm256_set1_epi32((int) lo), i);
@@ -167,6 +186,7 @@ static always_inline_ __m256 vf_fold_max(vf a) { return a; }
 static always_inline_ vi vi_zero(void) { return _mm256_setzero_si256(); }
 static always_inline_ vi vi_set1(int32_t x) { return _mm256_set1_epi32(x); }
 static always_inline_ vi vi_load(const void *p) { return _mm256_loadu_si256(p); }
+static always_inline_ void vi_store(void *p, vi a) { _mm256_storeu_si256(p, a); }
 static always_inline_ vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 static always_inline_ vi vi_add32(vi a, vi b) { return _mm256_add_epi32(a, b); }
 static always_inline_ vi vi_shl16(vi a, unsigned n) { return _mm256_slli_epi16(a, (int) n); }
@@ -181,6 +201,12 @@ static always_inline_ vf vf_from_i32(vi a) { return _mm256_cvtepi32_ps(a); }
 static always_inline_ vf vi_as_vf(vi a) { return _mm256_castsi256_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm256_cvtps_epi32(a); }
 
+static always_inline_ void vi_store_i16(int16_t *p, const vi a[]) {
+        for (unsigned i = 0; i < 2; i++)
+                _mm256_storeu_si256((void *) (p + 16 * i),
+                                    _mm256_permute4x64_epi64(_mm256_packs_epi32(a[2 * i], a[2 * i + 1]), 0xd8));
+}
+
 static always_inline_ __m256i vi_bytes(const vi a[]) {
         vi low = _mm256_packs_epi32(a[0], a[1]), high = _mm256_packs_epi32(a[2], a[3]);
         vi bytes = _mm256_packs_epi16(low, high);             /* 4-byte pieces in the order 0 2 4 6 1 3 5 7 */
@@ -191,6 +217,7 @@ static always_inline_ __m256i vi_bytes(const vi a[]) {
 
 static always_inline_ vi vi_dot4(vi acc, vi u, vi s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }
 static always_inline_ vi vi_dot4_wide(vi acc, vi u, vi s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }
+static always_inline_ vi vi_dot2(vi acc, vi a, vi b) { return _mm256_dpwssd_avx_epi32(acc, a, b); }
 
 #else
 
@@ -202,6 +229,7 @@ static always_inline_ vi vi_dot4_wide(vi acc, vi u, vi s) {
         vi odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(s, 8));
         return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
+static always_inline_ vi vi_dot2(vi acc, vi a, vi b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
 
 #endif
 
@@ -210,7 +238,7 @@ static always_inline_ vi vi_dot4_wide(vi acc, vi u, vi s) {
 #endif
 
 /* vi_dot4: acc + the four products u·s of each 32-bit lane, u unsigned and below 128, s signed bytes.
- * vi_dot4_wide: the same for any u. */
+ * vi_dot4_wide: the same for any u. vi_dot2: acc + the two products of each lane's int16. */
 
 static always_inline_ float vf_sum(vf a) {
         __m256 b = vf_fold_add(a);
@@ -253,19 +281,16 @@ static always_inline_ vf vf_exp(vf x) {
         return vf_keep_ge(vf_scale2(p, n), x, lowest);
 }
 
-/* 2^x for x up to 127, to 3e-7 relative, 0 below the smallest normal number: the Taylor series around whole numbers. */
+/* 2^x for x up to 0, to 2e-7 relative: 2^floor(x) · p(x - floor(x)), p being the polynomial of degree 5 whose largest
+ * relative error in [0, 1) is least. */
 static always_inline_ vf vf_exp2(vf x) {
-        const vf lowest = vf_set1(-126.0f);
-        vf y = vf_max(x, lowest), n = vf_round(y), r = vf_sub(y, n);
-
-        vf p = vf_set1(1.54035304e-4f);
-        p = vf_fma(p, r, vf_set1(1.33335581e-3f));
-        p = vf_fma(p, r, vf_set1(9.61812911e-3f));
-        p = vf_fma(p, r, vf_set1(5.55041087e-2f));
-        p = vf_fma(p, r, vf_set1(2.40226507e-1f));
-        p = vf_fma(p, r, vf_set1(6.93147181e-1f));
-        p = vf_fma(p, r, vf_set1(1.0f));
-        return vf_keep_ge(vf_scale2(p, n), x, lowest);
+        vf r = vf_fraction(x), p = vf_set1(0.00187757667f);
+        p = vf_fma(p, r, vf_set1(0.00898934034f));
+        p = vf_fma(p, r, vf_set1(0.0558263176f));
+        p = vf_fma(p, r, vf_set1(0.240153617f));
+        p = vf_fma(p, r, vf_set1(0.693153073f));
+        p = vf_fma(p, r, vf_set1(0.999999925f));
+        return vf_scale2_below(p, x);
 }
 
 static always_inline_ float f16_scalar(uint16_t h) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h))); }

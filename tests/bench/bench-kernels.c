@@ -109,7 +109,7 @@ static void matmul_job(void *userdata, unsigned thread, unsigned n_threads) {
 static void attend_job(void *userdata, unsigned thread, unsigned n_threads) {
         Bench *b = userdata;
         const ModelShape *m = b->model;
-        size_t block = kv_block_size(KV_F16, m->head_dim);
+        size_t block = kv_block_size(KV_I16, m->head_dim);
         uint32_t n_pages = CONTEXT / KV_PAGE_TOKENS, n_heads = m->n_kv_heads * m->n_group;
         bool decode = b->n_tokens == 1;
         uint32_t cuts = decode ? 1 : b->n_tokens / 32, jobs = m->n_layers * m->n_kv_heads * cuts;
@@ -118,7 +118,7 @@ static void attend_job(void *userdata, unsigned thread, unsigned n_threads) {
                 uint32_t head = i / cuts % m->n_kv_heads, cut = cuts - 1 - i % cuts;
                 size_t width = (size_t) n_heads * m->head_dim;
                 b->k->attend(&(AttendArgs) {
-                        .type = KV_F16, .head_dim_k = m->head_dim, .head_dim_v = m->head_dim, .n_group = m->n_group,
+                        .type = KV_I16, .head_dim_k = m->head_dim, .head_dim_v = m->head_dim, .n_group = m->n_group,
                         .n_queries = decode ? 1 : 32, .pos0 = decode ? CONTEXT - 1 : cut * 32, .scale = 0.1f,
                         .q = b->x + cut * 32 * width + (size_t) head * m->n_group * m->head_dim, .q_stride = width,
                         .out = b->out + cut * 32 * width + (size_t) head * m->n_group * m->head_dim, .out_stride = width,
@@ -155,7 +155,7 @@ static int by_value(const void *a, const void *b) {
 
 static void run_model(Bench *b, unsigned rounds, const char *only) {
         const ModelShape *m = b->model;
-        size_t block = kv_block_size(KV_F16, m->head_dim), n_blocks = (size_t) m->n_layers * m->n_kv_heads * CONTEXT / KV_PAGE_TOKENS;
+        size_t block = kv_block_size(KV_I16, m->head_dim), n_blocks = (size_t) m->n_layers * m->n_kv_heads * CONTEXT / KV_PAGE_TOKENS;
         Measurement all[] = {
                 { "read", read_job, 1, true }, { "decode 1", matmul_job, 1, true }, { "decode 4", matmul_job, 4, true },
                 { "decode 8", matmul_job, 8, true }, { "decode 12", matmul_job, 12, true },
