@@ -103,7 +103,6 @@ static const struct {
         { "WorkerLost",                                EXIT_FAILED,      NULL },
         { "ContextFull",                               EXIT_REFUSED,     "That is too long for the model" },
         { "NotAllowed",                                EXIT_REFUSED,     "Not allowed" },
-        { "ConsentPending",                            EXIT_REFUSED,     "Waiting for consent" },
         { "RateLimited",                               EXIT_REFUSED,     "Too many requests" },
         { "QuotaExceeded",                             EXIT_REFUSED,     "A limit is reached" },
         { "Busy",                                      EXIT_REFUSED,     "Busy" },

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/sparkd/allow.h"
 #include "daemon/sparkd/client.h"
 #include "daemon/sparkd/confirm.h"
 #include "daemon/sparkd/error.h"
@@ -39,6 +40,7 @@ Client *client_free(Client *c) {
                 c->user->manager->n_clients--;
         }
         requests_drop(c);
+        allow_drop(c);
         LIST_FOREACH(&c->sessions, l) {
                 Session *s = LIST_OBJECT(l, Session, link);
                 list_remove(&s->link);
@@ -58,7 +60,7 @@ static int on_gone(sd_bus_track *track, void *userdata) {
 }
 
 void client_settle(Client *c) {
-        if (!c->pinned && list_empty(&c->sessions) && list_empty(&c->requests) && c->n_once == 0 && !c->watches)
+        if (!c->pinned && list_empty(&c->sessions) && list_empty(&c->requests) && list_empty(&c->held) && c->n_once == 0 && !c->watches)
                 client_free(c);
 }
 
@@ -71,6 +73,7 @@ static int client_new(Manager *m, const char *name, const Identity *identity, pi
                 return -ENOMEM;
         list_init(&c->sessions);
         list_init(&c->requests);
+        list_init(&c->held);
         c->identity = *identity;
         c->pid = pid;
         c->name = strdup(name);

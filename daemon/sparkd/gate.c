@@ -294,24 +294,34 @@ void gate_explain(User *u, const Identity *id, const Want *w, const Ruling *r, c
         }
 }
 
-int gate_refuse(App *a, const Want *w, const Ruling *r, sd_bus_error *reterr) {
+int gate_refuse(User *u, const Identity *id, const Want *w, const Ruling *r, sd_bus_error *reterr) {
         char text[1536];
 
-        gate_explain(a->user, &a->identity, w, r, text, sizeof text);
-        record_refusal(a, w, r);
+        gate_explain(u, id, w, r, text, sizeof text);
+        record_refusal(u, id, w, r->reason);
         return sd_bus_error_set(reterr, SPARK_ERROR_NOT_ALLOWED, text);
 }
 
-int gate_check_generate(const Caller *c, sd_bus_error *reterr) {
-        const Want w = { CAPABILITY_GENERATE };
-        char text[1536];
-        Ruling r;
+bool gate_answered(User *u, const Identity *id, const Want *wants, size_t n, Answer answer, Reason reason, Ruling *ret, const Want **ret_w) {
+        gate_decide_all(u, id, wants, n, ANSWER_ONCE, ret, ret_w);
+        if (ret->decision == DECISION_DENY)
+                return false;
+        if (answer != ANSWER_NONE && answer != ANSWER_NEVER)
+                return true;
+        ret->decision = DECISION_DENY;
+        ret->reason = reason;
+        return false;
+}
 
-        gate_decide(c->user, &c->identity, &w, ANSWER_NONE, &r);
-        if (r.decision == DECISION_ALLOW)
-                return 0;
-        gate_explain(c->user, &c->identity, &w, &r, text, sizeof text);
-        return sd_bus_error_set(reterr, r.decision == DECISION_ASK ? SPARK_ERROR_CONSENT_PENDING : SPARK_ERROR_NOT_ALLOWED, text);
+bool gate_allowed_once(const Client *c, const Want *wants, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                bool found = false;
+                for (size_t k = 0; k < c->n_once; k++)
+                        found |= c->once[k].capability == wants[i].capability;
+                if (!found)
+                        return false;
+        }
+        return true;
 }
 
 void gate_recheck(Manager *m, User *u) {

@@ -21,10 +21,12 @@ void gate_decide_all(User *u, const Identity *id, const Want *wants, size_t n, A
 void gate_explain(User *u, const Identity *id, const Want *w, const Ruling *r, char *text, size_t size);
 
 /* Fills reterr with NotAllowed and notes it in the ledger. Returns negative. */
-int gate_refuse(App *a, const Want *w, const Ruling *r, sd_bus_error *reterr);
+int gate_refuse(User *u, const Identity *id, const Want *w, const Ruling *r, sd_bus_error *reterr);
 
-/* For calls outside sessions: 0 where generating is allowed, negative with reterr where not, or not yet. */
-int gate_check_generate(const Caller *c, sd_bus_error *reterr);
+/* What became of asking for them: are all allowed now? Else *ret is why not, and *ret_w which one. */
+bool gate_answered(User *u, const Identity *id, const Want *wants, size_t n, Answer answer, Reason reason, Ruling *ret, const Want **ret_w);
+/* A Request() of that connection was answered with "once" before. */
+bool gate_allowed_once(const Client *c, const Want *wants, size_t n);
 
 /* Keeps an answer: for the session, or in the ledger. Ends what it forbids. */
 int gate_keep(User *u, const Identity *id, const Want *w, Answer a);

@@ -38,6 +38,7 @@
 #define CONFIRM_USEC 3000000ull                 /* for an agent to say who calls */
 #define CONFIRMS_MAX 64u                        /* calls held meanwhile */
 #define CONFIRMS_PER_USER 16u
+#define HELD_PER_CLIENT 8u                      /* CountTokens(), Prewarm() that wait for the user's word */
 #define REQUESTS_PER_CLIENT 8u                  /* Request() not answered yet */
 #define KEPT_ANSWERS_PER_USER 256u              /* "for this session" */
 

@@ -21,6 +21,7 @@
 #include "daemon/sparkd/pressure.h"
 #include "daemon/sparkd/prewarm.h"
 #include "daemon/sparkd/queue.h"
+#include "daemon/sparkd/refusals.h"
 #include "daemon/sparkd/worker.h"
 #include "policy/ledger.h"
 #include "policy/prompts.h"
@@ -113,6 +114,7 @@ struct User {
         int ledger_error;
         bool ledger_complained, restored;
         uint64_t ledger_tried_usec, pruned_usec, recheck;
+        Refusals refusals;
         size_t transcript_bytes;
         sd_event_source *tick;             /* while turns wait */
         char state[16];                    /* as told last */
@@ -126,7 +128,6 @@ struct App {
         Identity identity;                 /* without a unit */
         unsigned n_refs;
         size_t n_sessions, n_asking, n_running, n_recordings;
-        uint64_t refused_usec;             /* when a refusal was written down last */
         QueueLane lane;
 };
 
@@ -148,6 +149,8 @@ struct Client {
         char *name;                        /* unique name on the bus */
         Link requests;                     /* permissions.c: Request() not answered yet */
         size_t n_requests;
+        Link held;                         /* allow.c: calls that wait for the user's word */
+        size_t n_held;
         Want once[CONSENT_WANTS_MAX];      /* allowed for its next turn */
         size_t n_once;
         bool watches;                      /* captures.c: it is told what is open, while it reads */
@@ -173,6 +176,7 @@ int user_get(Manager *m, uid_t uid, User **ret);
 User *user_unref(User *u);
 User *user_free(User *u);
 const char *user_state(const User *u);                     /* the property */
+uint64_t user_app_id(const User *u, const Identity *id);   /* of the app that it is; never 0 */
 int user_get_app(User *u, const Identity *id, App **ret);  /* one more reference */
 App *app_ref(App *a);
 App *app_unref(App *a);

@@ -104,6 +104,7 @@ typedef struct Request {
         Link link;                         /* in client->requests */
         uint64_t number;
         Want wants[CONSENT_WANTS_MAX];
+        bool asked[CONSENT_WANTS_MAX];     /* which of them the user is asked for */
         size_t n_wants;
         ConsentWaiter consent;
 } Request;
@@ -167,8 +168,14 @@ static void request_end(Request *q, Answer answer) {
         request_free(q);
 }
 
+/* What the user said is written down already; that nobody could be asked is not. */
 static void request_answered(ConsentWaiter *w, Answer answer, Reason reason) {
-        request_end(LIST_OBJECT(w, Request, consent), answer);
+        Request *q = LIST_OBJECT(w, Request, consent);
+
+        for (size_t i = 0; answer == ANSWER_NONE && i < q->n_wants; i++)
+                if (q->asked[i])
+                        record_refusal(q->client->user, &q->client->identity, q->wants + i, reason);
+        request_end(q, answer);
 }
 
 static int request_read_wants(sd_bus_message *message, Request *q, sd_bus_error *reterr) {
@@ -218,6 +225,10 @@ static int method_request(sd_bus_message *message, void *userdata, sd_bus_error 
                 Ruling ruling;
                 gate_decide(c->user, &c->identity, q->wants + i, ANSWER_NONE, &ruling);
                 asks |= ruling.decision == DECISION_ASK;
+                if (ruling.decision == DECISION_DENY)
+                        record_refusal(c->user, &c->identity, q->wants + i, ruling.reason);
+                else if (ruling.decision == DECISION_ASK)
+                        q->asked[i] = true;
         }
         q->client = c;
         q->number = ++m->last_request;

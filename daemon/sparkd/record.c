@@ -16,7 +16,6 @@
 
 #define LEDGER_RETRY_USEC (60ull * 1000000)
 #define PRUNE_USEC (86400ull * 1000000)
-#define REFUSAL_INTERVAL_USEC (1ull * 1000000)
 
 /* See systemd/spark.catalog. */
 typedef enum Told { TOLD_USED, TOLD_REFUSED, TOLD_ANSWERED } Told;
@@ -130,17 +129,20 @@ void record_use(User *u, const LedgerUse *use) {
         record(u, use, TOLD_USED);
 }
 
-void record_refusal(App *a, const Want *w, const Ruling *r) {
-        uint64_t now = manager_now(a->user->manager);
+/* Of one application, for one capability, for one reason. */
+static Digest refusal_kind(const User *u, const Want *w, Reason why) {
+        char kind[TOOL_NAME_MAX + 64];
+        int n = snprintf(kind, sizeof kind, "%u:%u:%s", (unsigned) w->capability, (unsigned) why, w->tool);
+        return digest(&u->manager->key, kind, (size_t) n);
+}
 
-        if (r->reason == REASON_USER_DENIED || r->reason == REASON_TIMED_OUT)
+void record_refusal(User *u, const Identity *id, const Want *w, Reason why) {
+        if (why == REASON_USER_DENIED || why == REASON_TIMED_OUT ||
+            !refusals_tell(&u->refusals, user_app_id(u, id), refusal_kind(u, w, why), manager_now(u->manager)))
                 return;
-        if (a->refused_usec > 0 && now < a->refused_usec + REFUSAL_INTERVAL_USEC)
-                return;
-        a->refused_usec = now;
-        record(a->user, &(LedgerUse) {
-                .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
-                .capability = w->capability, .tool = w->tool, .decision = DECISION_DENY, .reason = r->reason, .outcome = "",
+        record(u, &(LedgerUse) {
+                .time_us = (int64_t) record_now(), .app = id->app, .kind = id->kind, .certainty = id->certainty,
+                .capability = w->capability, .tool = w->tool, .decision = DECISION_DENY, .reason = why, .outcome = "",
         }, TOLD_REFUSED);
 }
 

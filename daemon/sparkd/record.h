@@ -15,7 +15,8 @@ void record_use(User *u, const LedgerUse *use);
 /* What the user answered, or that nobody did: `outcome` is the answer's name. */
 void record_answer(User *u, const Identity *id, const Want *w, Reason reason, const char *outcome);
 
-/* A refusal, but where record_answer() has it; at most one a second and app goes in, so that nobody fills the ledger with them. */
-void record_refusal(App *a, const Want *w, const Ruling *r);
+/* A refusal, but where record_answer() has it; of those that come again and again a few (refusals.h), so that nobody fills
+ * the ledger with them. */
+void record_refusal(User *u, const Identity *id, const Want *w, Reason why);
 
 uint64_t record_now(void);                                 /* CLOCK_REALTIME, microseconds */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/sparkd/allow.h"
 #include "daemon/sparkd/calls.h"
 #include "daemon/sparkd/captures.h"
 #include "daemon/sparkd/charge.h"
@@ -100,7 +101,7 @@ static int prepare_worker(Client *c, sd_bus_error *reterr) {
         gate_decide(c->user, &c->identity, &w, ANSWER_NONE, &r);
         if (r.decision == DECISION_ALLOW)
                 return user_start_worker(c->user, reterr);
-        return r.reason == REASON_RULE_DENIES || r.reason == REASON_USER_NEVER ? gate_refuse(c->app, &w, &r, reterr) : 0;
+        return r.reason == REASON_RULE_DENIES || r.reason == REASON_USER_NEVER ? gate_refuse(c->user, &c->identity, &w, &r, reterr) : 0;
 }
 
 static int method_create_session(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -276,22 +277,16 @@ static void prewarm_options_done(PrewarmOptions *o) {
         free(o->instructions);
 }
 
-static int prewarm_instructions(const Caller *c, const char *instructions, sd_bus_error *reterr) {
-        App *app;
-        int r = user_get_app(c->user, &c->identity, &app);
-        if (r < 0)
-                return r;
-        r = prewarm_begin(c->user, app->id, instructions, reterr);
-        app_unref(app);
-        return r;
-}
+static int prewarm_allowed(sd_bus_message *message, const Caller *c, sd_bus_error *reterr) {
+        _cleanup_(prewarm_options_done) PrewarmOptions o = {};
+        int r;
 
-/* Work for a caller without a session: counted, allowed, and the worker on its way. */
-static int begin_for(const Caller *c, sd_bus_error *reterr) {
-        int r = charge_request(c->user, &c->identity, reterr);
+        r = options_read(message, prewarm_options, ELEMENTSOF(prewarm_options), &o, NULL, reterr);
         if (r >= 0)
-                r = gate_check_generate(c, reterr);
-        return r < 0 ? r : user_start_worker(c->user, reterr);
+                r = user_start_worker(c->user, reterr);
+        if (r >= 0 && o.instructions && o.instructions[0])
+                r = prewarm_begin(c->user, user_app_id(c->user, &c->identity), o.instructions, reterr);
+        return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
 static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -308,12 +303,18 @@ static int method_prewarm(sd_bus_message *message, void *userdata, sd_bus_error 
                 return r;
         r = caller_of_message(m, message, &c, reterr);
         if (r >= 0)
-                r = begin_for(&c, reterr);
-        if (r >= 0 && o.instructions && o.instructions[0])
-                r = prewarm_instructions(&c, o.instructions, reterr);
-        if (r < 0)
-                return r;
-        return sd_bus_reply_method_return(message, NULL);
+                r = charge_request(c.user, &c.identity, reterr);
+        return r < 0 ? r : allow_first(message, &c, prewarm_allowed, reterr);
+}
+
+static int count_allowed(sd_bus_message *message, const Caller *c, sd_bus_error *reterr) {
+        const char *text;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &text);
+        if (r >= 0)
+                r = user_start_worker(c->user, reterr);
+        return r < 0 ? r : call_begin(c->user, CALL_COUNT, message, text, reterr);
 }
 
 static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -338,10 +339,8 @@ static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_e
                 return r;
         r = caller_of_message(m, message, &c, reterr);
         if (r >= 0)
-                r = begin_for(&c, reterr);
-        if (r < 0)
-                return r;
-        return call_begin(c.user, CALL_COUNT, message, text, reterr);
+                r = charge_request(c.user, &c.identity, reterr);
+        return r < 0 ? r : allow_first(message, &c, count_allowed, reterr);
 }
 
 static int method_verify(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

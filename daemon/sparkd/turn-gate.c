@@ -24,25 +24,13 @@ size_t turn_wants(const Session *s, const RecordingWish *wish, Want ret[TURN_WAN
         return n;
 }
 
-/* A Request() was answered with "once" before. */
-bool turn_allowed_once(const Client *c, const Want *wants, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                bool found = false;
-                for (size_t k = 0; k < c->n_once; k++)
-                        found |= c->once[k].capability == wants[i].capability;
-                if (!found)
-                        return false;
-        }
-        return true;
-}
-
 /* Not allowed after all, or no longer. */
 static void turn_refuse(Turn *t, const Want *w, const Ruling *ruling) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
 
         if (t->state == TURN_RUNNING)
                 (void) worker_cancel(t->session->user->worker, t->request);
-        if (gate_refuse(t->session->app, w, ruling, &error) == -ENOMEM)
+        if (gate_refuse(t->session->user, &t->session->app->identity, w, ruling, &error) == -ENOMEM)
                 turn_fail(t, SPARK_ERROR_NOT_ALLOWED, "It is not allowed");
         else
                 turn_fail(t, error.name, error.message);
@@ -69,11 +57,7 @@ static void turn_answered(ConsentWaiter *w, Answer answer, Reason reason) {
         const Want *denied;
         Ruling ruling;
 
-        gate_decide_all(u, &s->app->identity, t->wants, t->n_wants, ANSWER_ONCE, &ruling, &denied);
-        if (answer == ANSWER_NONE || answer == ANSWER_NEVER || ruling.decision == DECISION_DENY) {
-                if (ruling.decision != DECISION_DENY)
-                        ruling.reason = reason;
-                ruling.decision = DECISION_DENY;
+        if (!gate_answered(u, &s->app->identity, t->wants, t->n_wants, answer, reason, &ruling, &denied)) {
                 turn_refuse(t, denied, &ruling);
                 return;
         }

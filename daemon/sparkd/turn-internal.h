@@ -11,8 +11,6 @@ void turn_wait(Turn *t);                                   /* into the queue */
 /* ---- turn-gate.c ---- */
 /* What a turn of the session has to be allowed: how many. */
 size_t turn_wants(const Session *s, const RecordingWish *wish, Want ret[TURN_WANTS_MAX]);
-/* A Request() of that connection was answered with "once" before. */
-bool turn_allowed_once(const Client *c, const Want *wants, size_t n);
 /* It waits for the user's word from now on. Negative with reterr: too many do. */
 int turn_ask(Turn *t, sd_bus_error *reterr);
 /* It is allowed: hears or sees, where it is to, and then waits for its turn. Negative with reterr where it cannot. */

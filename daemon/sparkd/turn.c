@@ -311,10 +311,10 @@ int turn_begin(Session *s, const Generation *g, IgnoredKeys *ignored, const Reco
         if (r < 0)
                 return r;
         n_wants = turn_wants(s, wish, wants);
-        bool once = turn_allowed_once(s->client, wants, n_wants);
+        bool once = gate_allowed_once(s->client, wants, n_wants);
         gate_decide_all(u, &s->client->identity, wants, n_wants, once ? ANSWER_ONCE : ANSWER_NONE, &ruling, &denied);
         if (ruling.decision == DECISION_DENY)
-                return gate_refuse(s->app, denied, &ruling, reterr);
+                return gate_refuse(u, &s->client->identity, denied, &ruling, reterr);
         r = transcript_json(&s->transcript, 0, &json, &json_size);
         if (r < 0)
                 return r;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/sparkd/allow.h"
 #include "daemon/sparkd/calls.h"
 #include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/error.h"
@@ -183,6 +184,7 @@ User *user_unref(User *u) {
 void user_stop(User *u) {
         turns_fail_waiting(u, SPARK_ERROR_CANCELLED, "sparkd stops");
         turns_stop(u, "sparkd stops");
+        allow_stop(u);
         consents_stop(u);
         calls_lost(u, SPARK_ERROR_CANCELLED, "sparkd stops");
 }
@@ -206,10 +208,14 @@ User *user_free(User *u) {
 }
 
 /* Who only claims to be an app shares nothing with those who are. */
-int user_get_app(User *u, const Identity *identity, App **ret) {
+uint64_t user_app_id(const User *u, const Identity *identity) {
         char key[APP_ID_MAX + 64];
         int n = snprintf(key, sizeof key, "%u:%u:%u:%s", (unsigned) u->uid, (unsigned) identity->kind, (unsigned) identity->certainty, identity->app);
-        uint64_t id = digest(&u->manager->key, key, (size_t) n).d[0] ?: 1;    /* 0 would share with nobody */
+        return digest(&u->manager->key, key, (size_t) n).d[0] ?: 1;           /* 0 would share with nobody */
+}
+
+int user_get_app(User *u, const Identity *identity, App **ret) {
+        uint64_t id = user_app_id(u, identity);
 
         LIST_FOREACH(&u->apps, l)
                 if (LIST_OBJECT(l, App, link)->id == id) {

@@ -207,6 +207,144 @@ static void test_joined(void) {
         forget();
 }
 
+/* ---- calls outside sessions ---- */
+
+typedef struct Outcome {                   /* of a call that is answered some day */
+        bool come;
+        char error[64], message[512];
+        uint32_t n_tokens;
+} Outcome;
+
+static int on_outcome(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Outcome *o = userdata;
+        o->come = true;
+        if (sd_bus_message_is_method_error(m, NULL)) {
+                snprintf(o->error, sizeof o->error, "%s", sd_bus_message_get_error(m)->name);
+                snprintf(o->message, sizeof o->message, "%s", sd_bus_message_get_error(m)->message);
+        } else if (sd_bus_message_has_signature(m, "u"))
+                CHECK(sd_bus_message_read(m, "u", &o->n_tokens) > 0);
+        return 0;
+}
+
+static void begin_call(TestClient *c, const char *method, Outcome *o) {
+        *o = (Outcome) {};
+        int r = strcmp(method, "Prewarm") == 0
+                        ? sd_bus_call_method_async(c->bus, NULL, "org.spark.Assistant", "/org/spark/Assistant", "org.spark.Assistant", method,
+                                                   on_outcome, o, "a{sv}", 1, "instructions", "s", "Be brief.")
+                        : sd_bus_call_method_async(c->bus, NULL, "org.spark.Assistant", "/org/spark/Assistant", "org.spark.Assistant", method,
+                                                   on_outcome, o, "sa{sv}", "Hello there", 0);
+        CHECK(r >= 0);
+}
+
+static void until_come(Outcome *o) {
+        for (time_t end = time(NULL) + 60; time(NULL) < end && !o->come; ) {
+                client_process(&client, 2000);
+                agent_process(&agent, 2000);
+        }
+        CHECK(o->come);
+}
+
+static void test_calls_wait(void) {
+        static const char *const methods[] = { "CountTokens", "Prewarm" };
+        Outcome o, several[10];
+        char path[PATH_SIZE];
+        TestClient passing;
+
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                agent.n_asked = agent.n_cancelled = 0;
+                agent.answer = NULL;
+                begin_call(&client, methods[i], &o);
+                go_on(NULL, 1);
+                CHECK_INT(agent.n_asked, 1);
+                CHECK_STR(agent.capabilities, "generate ");
+                CHECK(!o.come);
+                agent_answer(&agent, "once");
+                until_come(&o);
+                CHECK_STR(o.error, "");
+                CHECK(i > 0 || o.n_tokens > 0);
+                check_state("generate", "ask");
+
+                agent.answer = "deny";
+                begin_call(&client, methods[i], &o);
+                until_come(&o);
+                CHECK_STR(o.error, "org.spark.Assistant.Error.NotAllowed");
+                CHECK(strstr(o.message, "the user said no"));
+                begin_call(&client, methods[i], &o);
+                until_come(&o);
+                CHECK(strstr(o.message, "refused a short while ago"));
+                CHECK_INT(agent.n_asked, 2);
+                forget();
+
+                /* Whoever goes takes the question along. */
+                agent.answer = NULL;
+                client_init(&passing);
+                begin_call(&passing, methods[i], &o);
+                while (agent.n_asked < 3) {
+                        client_process(&passing, 1000);
+                        agent_process(&agent, 1000);
+                }
+                client_done(&passing);
+                for (int k = 0; k < 100 && agent.n_cancelled == 0; k++)
+                        agent_process(&agent, 10000);
+                CHECK_INT(agent.n_cancelled, 1);
+        }
+
+        /* With a turn that waits for the same answer; and no more than a few. */
+        agent.n_asked = 0;
+        session_open(&client, 4, path);
+        Reply *r = client_reply(&client, path, session_respond(&client, path, "Hello"));
+        for (size_t i = 0; i < ELEMENTSOF(several); i++)
+                begin_call(&client, "CountTokens", &several[i]);
+        until_come(&several[9]);
+        CHECK_STR(several[8].error, "org.spark.Assistant.Error.Busy");
+        CHECK_STR(several[9].error, "org.spark.Assistant.Error.Busy");
+        go_on(NULL, 1);
+        agent_answer(&agent, "once");
+        finish(r);
+        CHECK(strcmp(r->reason, "error") != 0);
+        for (size_t i = 0; i < 8; i++) {
+                until_come(&several[i]);
+                CHECK_STR(several[i].error, "");
+        }
+        CHECK_INT(agent.n_asked, 1);
+        forget();
+}
+
+/* ---- what is refused is written down, a flood of it in a few lines ---- */
+
+static size_t n_refusals(const char *capability, const char *reason) {
+        static Listed l;
+        size_t n = 0;
+        ledger_of(&client, self(), &l);
+        for (size_t i = 0; i < l.n; i++)
+                n += strcmp(l.entries[i].capability, capability) == 0 && strcmp(l.entries[i].reason, reason) == 0;
+        return n;
+}
+
+static void test_refusals(void) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *reply = NULL;
+        rules("[App *]\nDeny=generate remote image\n");
+        CHECK_INT(n_refusals("generate", "rule-denies"), 0);
+        for (int i = 0; i < 300; i++) {
+                sd_bus_error_free(&error);
+                CHECK(call_root(&client, i % 2 ? "CountTokens" : "Ask", &error, NULL, "sa{sv}", "Hello", 0) < 0);
+                CHECK_STR(error.name, "org.spark.Assistant.Error.NotAllowed");
+        }
+        size_t n = n_refusals("generate", "rule-denies");
+        CHECK(n >= 1 && n < 10);
+
+        for (int i = 0; i < 100; i++) {
+                CHECK(call_permissions(&client, "Request", NULL, &reply, "assa{sv}", 3, "remote", "image", "tool:pay", "", 0) >= 0);
+                reply = sd_bus_message_unref(reply);
+        }
+        n = n_refusals("remote", "rule-denies");
+        CHECK(n >= 1 && n < 10);
+        CHECK(n_refusals("image", "rule-denies") >= 1);
+        CHECK(n_refusals("tool:pay", "rule-denies") >= 1);
+        rules("[App *]\nAsk=generate microphone camera background tool:*\nDeny=remote\n[Unknown]\nDeny=generate\n");
+}
+
 static void test_flood(void) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         unsigned n = 0;
@@ -351,5 +489,6 @@ static void test_agent_dies(void) {
 
 TEST_MAIN({ "connect", test_connect }, { "nobody to ask", test_nobody_there }, { "yes", test_yes }, { "no", test_no },
           { "time-out, and questions taken back", test_time_out_and_cancel }, { "questions join", test_joined },
+          { "calls that wait", test_calls_wait }, { "refusals are written down", test_refusals },
           { "a flood of questions", test_flood }, { "problems and explanations", test_problems }, { "availability", test_availability }, { "lists", test_lists }, { "forged agents", test_forged },
           { "an agent dies", test_agent_dies })
