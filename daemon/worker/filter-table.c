@@ -37,8 +37,7 @@
 #ifndef MADV_POPULATE_WRITE
 #  define MADV_POPULATE_WRITE 23
 #endif
-#define ARCH_GET_XCOMP_PERM_ 0x1022   /* asm/prctl.h; AMX tiles have to be asked for */
-#define ARCH_REQ_XCOMP_PERM_ 0x1023
+#define ARCH_GET_XCOMP_PERM_ 0x1022   /* asm/prctl.h; AMX tiles were asked for before the filter */
 
 static const FilterRule worker_rules[] = {
         /* the socket, and a last line on standard error */
@@ -102,7 +101,6 @@ static const FilterRule worker_rules[] = {
         ALLOW(getrusage),
 #ifdef __x86_64__
         ALLOW_IF(arch_prctl, ARG_IS(0, ARCH_GET_XCOMP_PERM_)),
-        ALLOW_IF(arch_prctl, ARG_IS(0, ARCH_REQ_XCOMP_PERM_)),
 #endif
 
         /* asked by the C library on the way to something else; "no" is an answer it knows */

@@ -10,7 +10,7 @@
 static const Kernels *const levels[] = {
         &kernels_scalar,
 #if defined(__x86_64__)
-        &kernels_avx2, &kernels_avx2_vnni, &kernels_avx512, &kernels_avx512_vnni,
+        &kernels_avx2, &kernels_avx2_vnni, &kernels_avx512, &kernels_avx512_vnni, &kernels_amx,
 #endif
 };
 

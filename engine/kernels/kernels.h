@@ -2,7 +2,7 @@
 #pragma once
 
 /* The arithmetic, behind one table per instruction set: scalar (the reference: dequantised weights, float32
- * throughout, always right), AVX2, AVX-512, AVX-512 VNNI and further, chosen by CPUID at run time.
+ * throughout, always right), AVX2, AVX-512, AVX-512 VNNI, AMX, chosen by CPUID at run time.
  *
  * Order of operations is part of the contract: the result for one (token, row), one (query, head) or one vector is a
  * function of its inputs alone. It is the same bits whether one token or many are computed in the call, whichever rows
@@ -35,8 +35,8 @@ typedef struct Weight {
 void weight_row(const Weight *w, uint32_t row, float *ret);
 
 typedef struct Kernels {
-        const char *name;             /* "scalar", "avx2", "avx512", "avx512-vnni", … */
-        bool (*supported)(void);      /* by this CPU and kernel */
+        const char *name;             /* "scalar", "avx2", "avx512", "avx512-vnni", "amx", … */
+        bool (*supported)(void);      /* by this CPU and kernel, after cpu_prepare() */
 
         /* Repacking. Bytes that `packed` needs (0: none), including tail padding; pack() fills rows [row0, row1). */
         size_t (*packed_size)(const Weight *w);

@@ -26,7 +26,7 @@
 #define WIDE_TOKENS 20u               /* from so many on, weights are unpacked once for all */
 #define ATTEND_ROWS 48u               /* (query, head) pairs that walk the pages together, or one query's */
 
-extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni;
+extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni, kernels_amx;
 
 /* The files that are compiled once for each vector level get its name as LEVEL_ID and "name" as LEVEL_NAME. */
 #ifdef LEVEL_ID
@@ -38,6 +38,7 @@ void LEVEL(matmul)(const Weight *w, const void *act, uint32_t n_tokens, float *o
                    uint32_t row0, uint32_t row1);
 void LEVEL(matmul_wide)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                         uint32_t row0, uint32_t row1);
+bool LEVEL(tiles_work)(void);         /* matmul-amx.c */
 void LEVEL(matmul_float)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                          uint32_t row0, uint32_t row1);
 void LEVEL(kv_store)(KvType type, const KvBlock *block, uint32_t slot, const float *k, const float *v);

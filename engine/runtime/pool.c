@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/kernels/cpu.h"
 #include "engine/runtime/pool.h"
 
 #define POOL_SPIN_NS 30000u           /* then block; a futex round trip costs about as much */
@@ -154,6 +155,7 @@ static unsigned measure_spins(void) {
 int pool_new(unsigned n_threads, Pool **ret) {
         n_threads = MIN(n_threads, POOL_THREADS_MAX);
         n_threads = MAX(n_threads, 1u);
+        cpu_prepare();
 
         size_t size = sizeof(Pool) + n_threads * sizeof(PoolThread);
         Pool *p = aligned_alloc(_Alignof(Pool), size);

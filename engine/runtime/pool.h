@@ -17,8 +17,8 @@
 
 typedef struct Pool Pool;
 
-/* All threads exist when this returns (a seccomp filter is installed afterwards). Fewer than asked is no error: see
- * pool_n_threads(); none beyond the caller is a pool of 1. */
+/* All threads exist when this returns, and the kernel was asked for what the CPU's kernels need of it (a seccomp filter is
+ * installed afterwards). Fewer than asked is no error: see pool_n_threads(); none beyond the caller is a pool of 1. */
 int pool_new(unsigned n_threads, Pool **ret);
 Pool *pool_free(Pool *p);
 DEFINE_CLEANUP(Pool, pool_free);

@@ -34,6 +34,12 @@
 #define NR_io_uring_setup 425
 #define NR_openat2 437
 #define NR_memfd_secret 447
+/* … and what only x86 has, another call that nobody may make. */
+#ifdef SYS_arch_prctl
+#  define NR_arch_prctl SYS_arch_prctl
+#else
+#  define NR_arch_prctl SYS_personality
+#endif
 
 static char page[8192] __attribute__((aligned(4096)));
 static int page_executable(void) {
@@ -66,7 +72,8 @@ static const Try tries[] = {
         { "remap_file_pages", DIES }, { "shmget", DIES }, { "userfaultfd", DIES }, { "mlock", DIES },
         /* the world */
         { "setns", DIES }, { "unshare", DIES }, { "mount", DIES }, { "umount", DIES }, { "pivot_root", DIES }, { "chroot", DIES },
-        { "setuid", DIES }, { "capset", DIES }, { "prctl-dumpable", DIES }, { "personality", DIES }, { "setrlimit", SANITIZERS ? EPERM : DIES },
+        { "setuid", DIES }, { "capset", DIES }, { "prctl-dumpable", DIES }, { "personality", DIES }, { "amx-request", DIES },
+        { "setrlimit", SANITIZERS ? EPERM : DIES },
         { "seccomp", DIES }, { "landlock", DIES }, { "sethostname", DIES }, { "settimeofday", DIES },
         /* the kernel's larger surfaces */
         { "io_uring_setup", DIES }, { "bpf", DIES }, { "perf_event_open", DIES }, { "keyctl", DIES }, { "add_key", DIES },
@@ -170,6 +177,7 @@ static long try_world(const char *name) {
         CASE("capset") return raw(SYS_capset, 0, 0, 0, 0, 0);
         CASE("prctl-dumpable") return prctl(PR_SET_DUMPABLE, 1);
         CASE("personality") return raw(SYS_personality, 0xffffffff, 0, 0, 0, 0);
+        CASE("amx-request") return raw(NR_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18, 0, 0, 0);
         CASE("setrlimit") { struct rlimit l = {}; return setrlimit(RLIMIT_CORE, &l); }
         CASE("seccomp") return raw(SYS_seccomp, 1, 0, 0, 0, 0);
         CASE("landlock") return raw(444, 0, 0, 1, 0, 0);

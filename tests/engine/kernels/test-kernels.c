@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "engine/kernels/cpu.h"
 #include "tests/engine/kernels/kernels-data.h"
 #include "tests/test.h"
 
@@ -247,6 +248,7 @@ static void test_vectors_extreme(void) {
 }
 
 static void test_select(void) {
+        cpu_prepare();
         CHECK_STR(kernels_at(0)->name, "scalar");
         CHECK(kernels_select("scalar") == kernels_at(0));
         CHECK(kernels_select("") == NULL);
