@@ -5,30 +5,20 @@
  * following links, descriptions are bounded and typed. Whether the bytes are the promised ones is not decided here: that
  * takes a digest over all of them (sparkctl model verify). */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "basic/checked.h"
+#include "basic/file.h"
+#include "basic/json.h"
 #include "basic/model-store.h"
 
 #define STORES_MAX 5u
 #define STORE_MODELS_MAX 4096u           /* listed of one store; more is somebody's mistake */
-
-static inline void dir_close(DIR *d) {
-        closedir(d);
-}
-DEFINE_CLEANUP(DIR, dir_close);
-
-static inline void json_drop(json_t *j) {
-        json_decref(j);
-}
-DEFINE_CLEANUP(json_t, json_drop);
 
 ModelEntry *model_entry_free(ModelEntry *e) {
         if (!e)
@@ -120,44 +110,17 @@ static int stores_init(Stores *s, ModelStoreScope scope) {
 
 /* ---- one description ---- */
 
-static int open_regular(int dir_fd, const char *file, int *ret_fd, uint64_t *ret_size) {
-        /* O_NONBLOCK: a FIFO put in the store must not hold us up; it is refused below. */
-        _cleanup_close_ int fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0)
-                return -errno;
-        struct stat st;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!S_ISREG(st.st_mode))
-                return -EBADMSG;
-        *ret_size = (uint64_t) st.st_size;
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
-
 static int read_description(int dir_fd, const char *file, json_t **ret) {
         _cleanup_close_ int fd = -EBADF;
         uint64_t size = 0;
-        int r = open_regular(dir_fd, file, &fd, &size);
+        int r = file_open(dir_fd, file, O_NOFOLLOW, &fd, &size);
+        _cleanup_free_ char *text = NULL;
+        if (r >= 0)
+                r = file_read_text(fd, MODEL_INFO_MAX, &text);
         if (r < 0)
-                return r == -ELOOP ? -EBADMSG : r;
-        if (size > MODEL_INFO_MAX)
-                return -EBADMSG;
+                return r == -ELOOP || r == -EFBIG ? -EBADMSG : r;
 
-        _cleanup_free_ char *text = malloc(MODEL_INFO_MAX);
-        if (!text)
-                return -ENOMEM;
-        size_t n = 0;
-        while (n < MODEL_INFO_MAX) {
-                ssize_t k = read(fd, text + n, MODEL_INFO_MAX - n);
-                if (k < 0)
-                        return -errno;
-                if (k == 0)
-                        break;
-                n += (size_t) k;
-        }
-
-        json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+        json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         if (!j)
                 return -EBADMSG;
         *ret = j;
@@ -350,7 +313,7 @@ int model_entry_open(const ModelEntry *e, int *ret_fds, size_t *ret_n) {
         size_t n = 0, total = 0;
         for (; n < e->n_parts; n++) {
                 uint64_t size = 0;
-                r = open_regular(dir_fd, e->parts[n], &fds[n], &size);
+                r = file_open(dir_fd, e->parts[n], O_NOFOLLOW, &fds[n], &size);
                 if (r < 0)
                         goto fail;
                 if (!checked_add(total, size, &total)) {

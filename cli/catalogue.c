@@ -3,25 +3,18 @@
 /* Owns what the catalogue's files may say. An entry without a right digest, size or source is no entry: nothing is
  * fetched that could not be checked afterwards. */
 
-#include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/file.h"
+#include "basic/json.h"
 #include "cli/catalogue.h"
 #include "cli/digest.h"
 
 #define FOLDERS_DEFAULT SPARK_SYSCONFDIR "/catalogue.d:" SPARK_PKGDATADIR "/catalogue"
 
-static inline void json_release(json_t *j) {
-        json_decref(j);
-}
-DEFINE_CLEANUP(json_t, json_release);
-static inline void dir_close(DIR *d) {
-        closedir(d);
-}
-DEFINE_CLEANUP(DIR, dir_close);
 
 CatalogueEntry *catalogue_entry_free(CatalogueEntry *e) {
         if (!e)
@@ -109,17 +102,16 @@ static int load(const char *folder, size_t folder_size, const char *name, Catalo
         _cleanup_free_ char *path = NULL, *text = NULL;
         if (asprintf(&path, "%.*s/%s.json", (int) folder_size, folder, name) < 0)
                 return -ENOMEM;
-        FILE *f = fopen(path, "re");
-        if (!f)
-                return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? -ENOENT : -errno;
-        text = malloc(CATALOGUE_FILE_MAX);
-        size_t n = text ? fread(text, 1, CATALOGUE_FILE_MAX, f) : 0;
-        fclose(f);
-        if (!text)
-                return -ENOMEM;
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t size;
+        int r = file_open(AT_FDCWD, path, 0, &fd, &size);
+        if (r < 0 && r != -EBADMSG)
+                return r == -ENOTDIR || r == -EACCES ? -ENOENT : r;
+        if (r >= 0 && (r = file_read_text(fd, CATALOGUE_FILE_MAX, &text)) == -ENOMEM)
+                return r;
 
-        _cleanup_(json_releasep) json_t *j = n < CATALOGUE_FILE_MAX ? json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL) : NULL;
-        int r = j ? parse(j, name, ret) : -EBADMSG;
+        _cleanup_(json_dropp) json_t *j = r >= 0 ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        r = j ? parse(j, name, ret) : -EBADMSG;
         if (r == -EBADMSG && ret_path)
                 *ret_path = TAKE_PTR(path);
         return r;

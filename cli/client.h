@@ -3,11 +3,10 @@
 
 /* One connection to org.spark.Assistant. Interfaces: dbus/org.spark.Assistant*.xml. */
 
-#include <jansson.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
-#include "basic/cleanup.h"
+#include "basic/json.h"
 #include "cli/sparkctl.h"
 
 #define SPARK_NAME "org.spark.Assistant"
@@ -33,10 +32,6 @@ static inline void sd_bus_message_drop(sd_bus_message *m) {
         sd_bus_message_unref(m);
 }
 DEFINE_CLEANUP(sd_bus_message, sd_bus_message_drop);
-static inline void json_drop(json_t *j) {
-        json_decref(j);
-}
-DEFINE_CLEANUP(json_t, json_drop);
 #define _cleanup_error_ _cleanup_(sd_bus_error_free)
 
 /* Connects as the context says. Says what is wrong and returns an ExitCode; EXIT_OK with *ret set. */

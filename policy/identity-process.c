@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "basic/file.h"
 #include "policy/identity.h"
 
 #define CGROUP_TEXT_MAX 8192u
@@ -23,35 +24,11 @@ static bool alive(int pidfd) {
         return poll(&p, 1, 0) == 0;
 }
 
-/* A small regular file, whole, NUL-terminated; *ret is the caller's. */
 static int read_small(int dirfd, const char *name, int flags, size_t max, char **ret) {
-        _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
-        if (fd < 0)
-                return -errno;
-        struct stat st;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!S_ISREG(st.st_mode))
-                return -EBADF;
-        _cleanup_free_ char *text = malloc(max + 1);
-        if (!text)
-                return -ENOMEM;
-        size_t n = 0;
-        for (;;) {
-                ssize_t k = read(fd, text + n, max + 1 - n);
-                if (k < 0)
-                        return -errno;
-                if (k == 0)
-                        break;
-                n += (size_t) k;
-                if (n > max)
-                        return -EFBIG;
-        }
-        if (memchr(text, 0, n))
-                return -EBADMSG;
-        text[n] = 0;
-        *ret = TAKE_PTR(text);
-        return 0;
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t size;
+        int r = file_open(dirfd, name, flags, &fd, &size);
+        return r < 0 ? r : file_read_text(fd, max, ret);
 }
 
 /* [Application] name= of a .flatpak-info. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "basic/file.h"
 #include "policy/rules-internal.h"
 
 static const char *const limit_names[LIMIT_MAX_] = {
@@ -285,28 +286,10 @@ static int read_file(const char *path, char **ret) {
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (S_ISCHR(st.st_mode))                /* a link to /dev/null masks */
-                st.st_size = 0;
-        else if (!S_ISREG(st.st_mode))
+                return (*ret = strdup("")) ? 0 : -ENOMEM;
+        if (!S_ISREG(st.st_mode))
                 return -EBADF;
-        if (st.st_size > (off_t) RULE_FILE_MAX)
-                return -EFBIG;
-        _cleanup_free_ char *text = calloc(1, RULE_FILE_MAX + 2);
-        if (!text)
-                return -ENOMEM;
-        size_t n = 0;
-        for (ssize_t k; S_ISREG(st.st_mode) && n <= RULE_FILE_MAX; n += (size_t) k) {
-                k = read(fd, text + n, RULE_FILE_MAX + 1 - n);
-                if (k < 0)
-                        return -errno;
-                if (k == 0)
-                        break;
-        }
-        if (n > RULE_FILE_MAX)
-                return -EFBIG;
-        if (memchr(text, 0, n))
-                return -EBADMSG;
-        *ret = TAKE_PTR(text);
-        return 0;
+        return file_read_text(fd, RULE_FILE_MAX, ret);
 }
 
 static int compare_base(const void *a, const void *b) {
