@@ -57,6 +57,15 @@ static int make_room(Sessions *s) {
         return 0;
 }
 
+/* Makes room first: the one that was not used for longest may have to go. */
+static int session_new(Sessions *s, Session **ret) {
+        int r = make_room(s);
+        if (r < 0)
+                return r;
+        *ret = calloc(1, sizeof **ret);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static void add(Sessions *s, Session *session, uint64_t number, uint64_t domain) {
         session->number = number;
         session->domain = domain;
@@ -72,13 +81,10 @@ int sessions_get(Sessions *s, SparkEngine *e, uint64_t number, uint64_t domain, 
                 *ret = old;
                 return 0;
         }
-        int r = make_room(s);
+        _cleanup_(session_freep) Session *session = NULL;
+        int r = session_new(s, &session);
         if (r < 0)
                 return r;
-
-        _cleanup_(session_freep) Session *session = calloc(1, sizeof *session);
-        if (!session)
-                return -ENOMEM;
         SparkSequenceParams p = { .domain = domain, .background = background, .userdata = session };
         r = spark_sequence_new(e, &p, &session->sequence, reterr);
         if (r < 0)
@@ -94,13 +100,10 @@ int sessions_fork(Sessions *s, Session *from, uint64_t number, EngineError *rete
         if (from->running)
                 return -EBUSY;
         from->last_used = ++s->clock;      /* so that it is not the one to make room */
-        int r = make_room(s);
+        _cleanup_(session_freep) Session *session = NULL;
+        int r = session_new(s, &session);
         if (r < 0)
                 return r;
-
-        _cleanup_(session_freep) Session *session = calloc(1, sizeof *session);
-        if (!session)
-                return -ENOMEM;
         r = spark_sequence_fork(from->sequence, session, &session->sequence, reterr);
         if (r < 0)
                 return r;

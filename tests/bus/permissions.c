@@ -226,12 +226,20 @@ static void read_list(sd_bus_message *m, Listed *ret) {
         REQUIRE(sd_bus_message_exit_container(m) > 0);
 }
 
-void list_permissions(TestClient *c, Listed *ret) {
+static void list(TestClient *c, const char *method, Listed *ret) {
         sd_bus_message *reply = NULL;
         ret->n = 0;
-        REQUIRE(call_permissions(c, "List", NULL, &reply, "a{sv}", 0) >= 0);
+        REQUIRE(call_permissions(c, method, NULL, &reply, "a{sv}", 0) >= 0);
         read_list(reply, ret);
         sd_bus_message_unref(reply);
+}
+
+void list_permissions(TestClient *c, Listed *ret) {
+        list(c, "List", ret);
+}
+
+void monitored(TestClient *c, Listed *ret) {
+        list(c, "Monitor", ret);
 }
 
 void ledger_of(TestClient *c, const char *app, Listed *ret) {
@@ -241,14 +249,6 @@ void ledger_of(TestClient *c, const char *app, Listed *ret) {
         REQUIRE(call_permissions(c, "Ledger", NULL, &reply, "a{sv}", 1, "app", "s", app) >= 0);
         read_list(reply, ret);
         REQUIRE(sd_bus_message_read(reply, "b", &more) > 0);
-        sd_bus_message_unref(reply);
-}
-
-void monitored(TestClient *c, Listed *ret) {
-        sd_bus_message *reply = NULL;
-        ret->n = 0;
-        REQUIRE(call_permissions(c, "Monitor", NULL, &reply, "a{sv}", 0) >= 0);
-        read_list(reply, ret);
         sd_bus_message_unref(reply);
 }
 

@@ -115,6 +115,14 @@ class Store:
                 json.dump({"name": "m", "title": "M", "kind": "chat", "licence": "MIT", "size": size, "sha256": sha,
                            "sources": sources}, f)
 
+    def write(self, name, data=MODEL):
+        """A file in the store's folder; its path."""
+        path = os.path.join(self.path, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(data)
+        return path
+
     def install(self, *argv, code=0, says=(), env=None):
         r = run([SPARKCTL, "model", "install", *argv], env=dict(self.env, **(env or {})))
         check(r.returncode == code, f"exit status {r.returncode}, {code} expected: {r.stdout}{r.stderr}")
@@ -231,9 +239,7 @@ def _():
 @case("https: a server that cannot go on in the middle is asked for all of it")
 def _():
     s = Store([[url("no-range")]])
-    os.makedirs(os.path.join(s.path, "models"))
-    with open(os.path.join(s.path, "models", ".m.part"), "wb") as f:
-        f.write(MODEL[:5000])
+    s.write("models/.m.part", MODEL[:5000])
     s.install("m", *CA)
     s.holds()
 
@@ -241,9 +247,7 @@ def _():
 @case("https: a rest of something else is found out by the digest; then it works")
 def _():
     s = Store([[url("good")]])
-    os.makedirs(os.path.join(s.path, "models"))
-    with open(os.path.join(s.path, "models", ".m.part"), "wb") as f:
-        f.write(b"y" * 5000)
+    s.write("models/.m.part", b"y" * 5000)
     s.install("m", *CA, code=1, says=["other bytes"])
     s.install("m", *CA)
     s.holds()
@@ -259,9 +263,7 @@ def _():
 @case("file: installed by path, under a name made of it")
 def _():
     s = Store()
-    path = os.path.join(s.path, "My_Model v2.GGUF")
-    with open(path, "wb") as f:
-        f.write(MODEL)
+    path = s.write("My_Model v2.GGUF")
     s.install(path)
     s.holds("my_model-v2")
     s.install(path, "--sha256", "0" * 64, "--name", "n", code=1, says=["other bytes"])
@@ -272,15 +274,11 @@ def _():
 @case("file: what is no model is refused")
 def _():
     s = Store()
-    path = os.path.join(s.path, "text.gguf")
-    with open(path, "w") as f:
-        f.write("This is not a model.")
+    path = s.write("text.gguf", b"This is not a model.")
     s.install(path, code=1, says=["no GGUF"])
     s.install(s.path, "--name", "folder", code=1, says=["regular"])
     s.install("/dev/zero", code=1, says=["regular"])
-    split = os.path.join(s.path, "m-00001-of-00004.gguf")
-    with open(split, "wb") as f:
-        f.write(MODEL)
+    split = s.write("m-00001-of-00004.gguf")
     s.install(split, code=1, says=["join"])
     check(s.files() == [])
 
@@ -288,9 +286,7 @@ def _():
 @case("a name that another model has is not taken over")
 def _():
     s = Store([["file:/nonexistent"]])
-    path = os.path.join(s.path, "m.gguf")
-    with open(path, "wb") as f:
-        f.write(MODEL)
+    path = s.write("m.gguf")
     s.install(path)
     with open(path, "ab") as f:
         f.write(b"more")
@@ -313,9 +309,7 @@ def _():
 @case("verify finds a changed model, remove removes it")
 def _():
     s = Store()
-    path = os.path.join(s.path, "m.gguf")
-    with open(path, "wb") as f:
-        f.write(MODEL)
+    path = s.write("m.gguf")
     s.install(path)
     with open(os.path.join(s.path, "models", "m.gguf"), "r+b") as f:
         f.seek(1000)

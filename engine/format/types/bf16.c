@@ -5,15 +5,11 @@
 #include "engine/format/types/types.h"
 
 float bf16_to_f32(uint16_t h) {
-        uint32_t bits = (uint32_t) h << 16;
-        float f;
-        memcpy(&f, &bits, sizeof f);
-        return f;
+        return float_of_bits((uint32_t) h << 16);
 }
 
 uint16_t f32_to_bf16(float f) {
-        uint32_t bits;
-        memcpy(&bits, &f, sizeof bits);
+        uint32_t bits = bits_of_float(f);
         if ((bits & 0x7fffffff) > 0x7f800000)   /* NaN: stays one, quiet */
                 return (uint16_t) (bits >> 16 | 0x40);
         return (uint16_t) ((bits + 0x7fff + (bits >> 16 & 1)) >> 16);

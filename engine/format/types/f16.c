@@ -11,19 +11,13 @@ float f16_to_f32(uint16_t h) {
                 bits = 0x7f800000 | (magnitude & 0x3ff) << 13;
         else if (magnitude >= 0x400)            /* normal: the exponent's bias goes from 15 to 127 */
                 bits = (magnitude << 13) + (112u << 23);
-        else {                                  /* subnormal: magnitude · 2⁻²⁴, which is exact */
-                float f = (float) magnitude * 0x1p-24f;
-                memcpy(&bits, &f, sizeof bits);
-        }
-        bits |= sign;
-        float f;
-        memcpy(&f, &bits, sizeof f);
-        return f;
+        else                                    /* subnormal: magnitude · 2⁻²⁴, which is exact */
+                bits = bits_of_float((float) magnitude * 0x1p-24f);
+        return float_of_bits(bits | sign);
 }
 
 uint16_t f32_to_f16(float f) {
-        uint32_t bits;
-        memcpy(&bits, &f, sizeof bits);
+        uint32_t bits = bits_of_float(f);
         uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
 
         if (magnitude > 0x7f800000)             /* NaN: quiet, the payload's upper part kept */

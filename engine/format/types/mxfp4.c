@@ -15,10 +15,7 @@ static const int8_t twice[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6
 
 /* 2^(e − 128); the two smallest are subnormal. */
 static float half_scale(uint8_t e) {
-        uint32_t bits = e < 2 ? 0x00200000u << e : (uint32_t) (e - 1) << 23;
-        float f;
-        memcpy(&f, &bits, sizeof f);
-        return f;
+        return float_of_bits(e < 2 ? 0x00200000u << e : (uint32_t) (e - 1) << 23);
 }
 
 static void dequantize(const void *blocks, float *out, size_t n) {

@@ -24,6 +24,18 @@ static inline uint32_t load_u32(const uint8_t p[static 4]) {
         return p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
 }
 
+static inline float float_of_bits(uint32_t bits) {
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        return f;
+}
+
+static inline uint32_t bits_of_float(float f) {
+        uint32_t bits;
+        memcpy(&bits, &f, sizeof bits);
+        return bits;
+}
+
 static inline float load_f16(const uint8_t p[static 2]) {
         return f16_to_f32(load_u16(p));
 }
