@@ -12,6 +12,10 @@
 
 #include "policy/ledger.h"
 
+/* Of the log, brought into the file at a time, with three waits for the disk. Fewer wait oftener, more wait longer:
+ * docs/measurements.md. */
+#define CHECKPOINT_PAGES 250
+
 typedef enum Statement {
         ST_ADD_USE,
         ST_SET_ANSWER,
@@ -44,8 +48,8 @@ static const char *const statements[ST_MAX_] = {
                     " SELECT app, capability, tool, certainty, answer, time, 0 FROM answers a WHERE NOT EXISTS"
                     " (SELECT 1 FROM seen s WHERE s.app = a.app AND s.capability = a.capability AND s.tool = a.tool) ORDER BY 1, 2, 3",
         [ST_TOKENS] = "SELECT coalesce(sum(prompt + generated), 0) FROM uses WHERE time >= ?1 AND (?2 IS NULL OR app = ?2)",
-        [ST_PRUNE_AGE] = "DELETE FROM uses WHERE time < ?",
-        [ST_PRUNE_ROWS] = "DELETE FROM uses WHERE id <= (SELECT max(id) FROM uses) - ?",
+        [ST_PRUNE_AGE] = "DELETE FROM uses WHERE id IN (SELECT id FROM uses WHERE time < ?1 ORDER BY time LIMIT ?2)",
+        [ST_PRUNE_ROWS] = "DELETE FROM uses WHERE id IN (SELECT id FROM uses WHERE id <= (SELECT max(id) FROM uses) - ?1 ORDER BY id LIMIT ?2)",
         [ST_PRUNE_SEEN] = "DELETE FROM seen WHERE time < ?1 OR time < (SELECT time FROM seen ORDER BY time DESC LIMIT 1 OFFSET ?2)",
 };
 
@@ -151,6 +155,8 @@ int ledger_open(const char *path, Ledger **ret) {
         int r = execute(l->db, "PRAGMA journal_mode = WAL");
         if (r >= 0)
                 r = execute(l->db, "PRAGMA synchronous = NORMAL");
+        if (r >= 0)
+                r = from_sqlite(sqlite3_wal_autocheckpoint(l->db, CHECKPOINT_PAGES));
         if (r >= 0)
                 r = migrate(l->db);
         if (r < 0)
@@ -362,8 +368,7 @@ int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret) {
 static int prune(Ledger *l, Statement s, int64_t first, int64_t second, uint64_t *n) {
         Filled f = { l->statements[s] };
         signed_number(&f, 1, first);
-        if (sqlite3_bind_parameter_count(f.st) > 1)
-                signed_number(&f, 2, second);
+        signed_number(&f, 2, second);
         int r = run(&f);
         if (r >= 0)
                 *n += (uint64_t) sqlite3_changes64(l->db);
@@ -373,9 +378,9 @@ static int prune(Ledger *l, Statement s, int64_t first, int64_t second, uint64_t
 int ledger_prune(Ledger *l, int64_t now_us, uint64_t *ret_n) {
         int64_t before = now_us - (int64_t) LEDGER_AGE_MAX_DAYS * 86400 * 1000000;
         uint64_t n = 0, n_seen = 0;
-        int r = prune(l, ST_PRUNE_AGE, before, 0, &n);
+        int r = prune(l, ST_PRUNE_AGE, before, LEDGER_PRUNE_ROWS, &n);
         if (r >= 0)
-                r = prune(l, ST_PRUNE_ROWS, LEDGER_ROWS_MAX, 0, &n);
+                r = prune(l, ST_PRUNE_ROWS, LEDGER_ROWS_MAX, LEDGER_PRUNE_ROWS, &n);
         if (r >= 0)
                 r = prune(l, ST_PRUNE_SEEN, before, LEDGER_SEEN_MAX - 1, &n_seen);
         if (r >= 0)

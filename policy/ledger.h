@@ -13,6 +13,7 @@
 
 #define LEDGER_AGE_MAX_DAYS 90u         /* uses older than that are pruned; answers stay */
 #define LEDGER_ROWS_MAX 1000000u        /* uses kept at most */
+#define LEDGER_PRUNE_ROWS 512u          /* of uses, pruned at a time */
 #define LEDGER_SEEN_MAX 4096u           /* pairs of app and capability that were ever used, kept at most; the latest */
 #define LEDGER_SCHEMA 3u                /* user_version */
 
@@ -67,4 +68,5 @@ int ledger_seen(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a, in
 /* Tokens (prompt and reply) since then, of an app or (NULL) of all: where a day's bucket stands after a restart. */
 int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret);
 
+/* A piece of what is to go, so that nobody waits for all of it: where *ret_n is LEDGER_PRUNE_ROWS or more, there may be more. */
 int ledger_prune(Ledger *l, int64_t now_us, uint64_t *ret_n);

@@ -39,6 +39,8 @@ static void prune(User *u) {
                 return;
         u->pruned_usec = now;
         int r = ledger_prune(u->ledger, (int64_t) record_now(), &n);
+        if (r >= 0 && n >= LEDGER_PRUNE_ROWS)
+                u->pruned_usec = 0;        /* the next row goes on with it */
         if (r < 0)
                 log_warning("The ledger of user %u cannot be pruned: %s, ignoring", (unsigned) u->uid, strerror(-r));
 }

@@ -109,6 +109,19 @@ static void test_uses(void) {
         s = (Seen) {};
         CHECK_INT(ledger_uses(l, 0, NULL, see, &s), 0);
         CHECK_INT(s.n, 2);
+
+        /* A piece at a time, the oldest first. */
+        for (unsigned i = 0; i < LEDGER_PRUNE_ROWS + 10; i++) {
+                u = use_of("org.a.D", 1000 - i, 1);
+                CHECK_INT(ledger_add_use(l, &u), 0);
+        }
+        CHECK_INT(ledger_prune(l, 100 * day, &n), 0);
+        CHECK_INT(n, LEDGER_PRUNE_ROWS);
+        s = (Seen) {};
+        CHECK_INT(ledger_uses(l, 991, NULL, see, &s), 0);
+        CHECK_INT(s.n, 10 + 2);
+        CHECK_INT(ledger_prune(l, 100 * day, &n), 0);
+        CHECK_INT(n, 10);
 }
 
 typedef struct Listed {
