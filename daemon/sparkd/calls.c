@@ -8,6 +8,7 @@
 #include "daemon/sparkd/calls.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/message.h"
 
 #define VERIFY_WAIT_USEC (3ull * 1000000)
 
@@ -43,9 +44,7 @@ static void call_answer_verify(Call *c, const char *json) {
         r = sd_bus_message_new_method_return(c->message, &reply);
         if (r >= 0)
                 r = verify_append(c->user, reply, json);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
+        r = message_send(reply, r);
         if (r < 0)
                 call_fail(c, SPARK_ERROR_FAILED, "The facts cannot be told");
         else

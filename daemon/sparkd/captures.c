@@ -7,6 +7,7 @@
 #include "daemon/sparkd/captures.h"
 #include "daemon/sparkd/client.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/record.h"
 
 #define SIGNAL_BYTES 512u                  /* what one signal counts as, of the client's window */
@@ -41,15 +42,10 @@ static int send_property(const Client *c, bool open) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(c->user->manager->bus, &m, SPARK_ROOT_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged");
-        if (r >= 0)
-                r = sd_bus_message_set_destination(m, c->name);
+        r = client_signal(c, SPARK_ROOT_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "sa{sv}as", SPARK_INTERFACE, 1, "Capturing", "b", (int) open, 0);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
-        return r;
+        return message_send(m, r);
 }
 
 static int send_change(const Client *c, const Capture *capture, bool open) {
@@ -57,15 +53,10 @@ static int send_change(const Client *c, const Capture *capture, bool open) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(c->user->manager->bus, &m, SPARK_ROOT_PATH, SPARK_INTERFACE, "CapturingChanged");
-        if (r >= 0)
-                r = sd_bus_message_set_destination(m, c->name);
+        r = client_signal(c, SPARK_ROOT_PATH, SPARK_INTERFACE, "CapturingChanged", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "tsssb", capture->number, device_name(capture), id->app, certainty_name(id->certainty), (int) open);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
-        return r;
+        return message_send(m, r);
 }
 
 static void tell(const Capture *capture, bool open) {

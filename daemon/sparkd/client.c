@@ -226,6 +226,11 @@ static void client_ping(Client *c) {
         sd_bus_message_unref(m);
 }
 
+int client_signal(const Client *c, const char *path, const char *interface, const char *member, sd_bus_message **ret) {
+        int r = sd_bus_message_new_signal(c->user->manager->bus, ret, path, interface, member);
+        return r < 0 ? r : sd_bus_message_set_destination(*ret, c->name);
+}
+
 size_t client_window(const Client *c) {
         uint64_t queued = 0;
 

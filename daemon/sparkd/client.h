@@ -17,6 +17,8 @@ Client *client_find(Manager *m, const char *name);
 void client_settle(Client *c);
 Client *client_free(Client *c);
 
+/* A signal to it alone, to be filled and sent (message.h). */
+int client_signal(const Client *c, const char *path, const char *interface, const char *member, sd_bus_message **ret);
 /* Bytes that may still be sent to it now. */
 size_t client_window(const Client *c);
 /* So much more was sent; asks whether it reads, where it is time to. */

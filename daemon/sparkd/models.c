@@ -14,9 +14,9 @@
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/import.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/models.h"
 #include "daemon/sparkd/options.h"
-#include "daemon/sparkd/reply.h"
 
 #define DEFAULT_FILE "default-model"
 #define FIELD_MAX 512u
@@ -380,7 +380,7 @@ static int method_list(sd_bus_message *message, void *userdata, sd_bus_error *re
         free(models);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return reply_send(reply, r);
+        return message_send(reply, r);
 }
 
 #define AUTHORIZED_METHOD(name)                                                                                         \

@@ -10,10 +10,10 @@
 #include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/options.h"
 #include "daemon/sparkd/permissions.h"
 #include "daemon/sparkd/record.h"
-#include "daemon/sparkd/reply.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/turn.h"
 
@@ -87,7 +87,7 @@ static int listing_begin(Listing *l, sd_bus_message *message, const Caller *c, c
 
 static int listing_end(Listing *l, int r) {
         user_unref(l->user);
-        return reply_send(l->reply, r);
+        return message_send(l->reply, r);
 }
 
 /* ---- List ---- */
@@ -204,7 +204,7 @@ int method_problems(sd_bus_message *message, void *userdata, sd_bus_error *reter
                 r = sd_bus_message_append(reply, "s", text);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return reply_send(reply, r);
+        return message_send(reply, r);
 }
 
 /* ---- Monitor ---- */
@@ -252,7 +252,7 @@ static int monitor_authorized(sd_bus_message *message, const Caller *c, sd_bus_e
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return reply_send(reply, r);
+        return message_send(reply, r);
 }
 
 int method_monitor(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -275,7 +275,7 @@ static int watch_authorized(sd_bus_message *message, const Caller *caller, sd_bu
                 r = captures_append(reply, c->user);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return reply_send(reply, r);
+        return message_send(reply, r);
 }
 
 int method_watch_captures(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -14,6 +14,7 @@
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/options.h"
 #include "daemon/sparkd/permissions.h"
 #include "daemon/sparkd/record.h"
@@ -151,16 +152,12 @@ static void request_end(Request *q, Answer answer) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(q->client->user->manager->bus, &m, SPARK_ROOT_PATH, SPARK_PERMISSIONS_INTERFACE, "Answered");
-        if (r >= 0)
-                r = sd_bus_message_set_destination(m, q->client->name);
+        r = client_signal(q->client, SPARK_ROOT_PATH, SPARK_PERMISSIONS_INTERFACE, "Answered", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "t", q->number);
         if (r >= 0)
                 r = request_append(m, q, answer);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
+        r = message_send(m, r);
         if (r < 0)
                 log_warning("Cannot tell %s what was answered: %s, ignoring", q->client->name, strerror(-r));
         if (answer == ANSWER_ONCE)

@@ -16,6 +16,7 @@
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/turn.h"
@@ -465,9 +466,7 @@ static int root_tell(Client *c, bool state, bool context) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(c->user->manager->bus, &m, SPARK_ROOT_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged");
-        if (r >= 0)
-                r = sd_bus_message_set_destination(m, c->name);
+        r = client_signal(c, SPARK_ROOT_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", SPARK_INTERFACE);
         if (r >= 0)
@@ -480,10 +479,7 @@ static int root_tell(Client *c, bool state, bool context) {
                 r = sd_bus_message_close_container(m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "as", 0);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
-        return r;
+        return message_send(m, r);
 }
 
 void root_changed(User *u, bool state, bool context) {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/sparkd/error.h"
-#include "daemon/sparkd/reply.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/turn.h"
@@ -186,7 +186,7 @@ static int method_transcript(sd_bus_message *m, void *userdata, sd_bus_error *re
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return reply_send(reply, r);
+        return message_send(reply, r);
 }
 
 static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {

@@ -12,6 +12,7 @@
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
 #include "daemon/sparkd/log.h"
+#include "daemon/sparkd/message.h"
 #include "daemon/sparkd/session.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/turn-internal.h"
@@ -56,16 +57,12 @@ static int turn_send_finished(Turn *t, const TurnEnd *end) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(s->user->manager->bus, &m, s->path, SPARK_SESSION_INTERFACE, "Finished");
-        if (r >= 0)
-                r = sd_bus_message_set_destination(m, s->client->name);
+        r = client_signal(s->client, s->path, SPARK_SESSION_INTERFACE, "Finished", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ts", t->number, end->reason);
         if (r >= 0)
                 r = usage_append(m, t, end);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
+        r = message_send(m, r);
         client_sent(s->client, FINISHED_BYTES);
         return r;
 }
@@ -81,10 +78,7 @@ static int turn_answer_ask(Turn *t, const TurnEnd *end) {
                 r = sd_bus_message_append(m, "s", t->reply ?: "");
         if (r >= 0)
                 r = usage_append(m, t, end);
-        if (r >= 0)
-                r = sd_bus_send(NULL, m, NULL);
-        sd_bus_message_unref(m);
-        return r;
+        return message_send(m, r);
 }
 
 /* What was said stays said; what failed never was. */
@@ -199,19 +193,14 @@ static int turn_send_delta(Turn *t, size_t n) {
         char *space;
         int r;
 
-        r = sd_bus_message_new_signal(s->user->manager->bus, &m, s->path, SPARK_SESSION_INTERFACE, "Delta");
-        if (r >= 0)
-                r = sd_bus_message_set_destination(m, s->client->name);
+        r = client_signal(s->client, s->path, SPARK_SESSION_INTERFACE, "Delta", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "t", t->number);
         if (r >= 0)
                 r = sd_bus_message_append_string_space(m, n, &space);
-        if (r >= 0) {
+        if (r >= 0)
                 memcpy(space, t->reply + t->n_sent, n);
-                r = sd_bus_send(NULL, m, NULL);
-        }
-        sd_bus_message_unref(m);
-        return r;
+        return message_send(m, r);
 }
 
 static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
