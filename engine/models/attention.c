@@ -163,25 +163,48 @@ static void attend_heads(Lane *l, uint32_t layer, uint32_t t0, uint32_t t1, uint
                 }
 }
 
-/* This thread's part: its tokens with all heads; or, counted over segments × heads, an equal share of all. */
+/* What one head of a segment's queries takes: pages walked, and begun. */
+static uint64_t head_work(const Segment *segment, const LayerPlan *plan) {
+        const uint64_t seen = segment->pos0 + segment->n;
+        return segment->n * ((plan->window > 0 ? MIN(seen, (uint64_t) plan->window) : seen) + KV_PAGE_TOKENS);
+}
+
+/* How many of n heads of the given work lie before a place in all work, at which a head begins at `at`. */
+static uint32_t heads_before(uint64_t place, uint64_t at, uint64_t work, uint32_t n) {
+        return place <= at ? 0 : (uint32_t) MIN((place - at + work / 2) / work, (uint64_t) n);
+}
+
+/* This thread's part where weights are split: counted over segments and heads, an equal share of all work. */
 static void attend_share(Lane *l, uint32_t layer) {
         const Forward *f = l->f;
+        const LayerPlan *plan = &f->m->hp.layers[layer];
         const uint32_t n_heads = f->m->hp.n_heads;
-        const uint64_t n_units = f->n_segments * n_heads;
-        const uint64_t u0 = n_units * l->thread / l->n_threads, u1 = n_units * (l->thread + 1) / l->n_threads;
+        uint64_t all = 0, at = 0;
+
+        for (size_t s = 0; s < f->n_segments; s++)
+                all += head_work(&f->segments[s], plan) * n_heads;
+        const uint64_t begin = all * l->thread / l->n_threads, end = all * (l->thread + 1) / l->n_threads;
 
         uint32_t t = 0;
         for (size_t s = 0; s < f->n_segments; s++) {
-                const uint32_t end = t + f->segments[s].n;
-                if (f->split == SPLIT_TOKENS) {
-                        const uint32_t t0 = MAX(t, l->t0), t1 = MIN(end, l->t1);
-                        if (t0 < t1)
-                                attend_heads(l, layer, t0, t1, 0, n_heads);
-                } else {
-                        const uint64_t h0 = MAX(u0, s * n_heads), h1 = MIN(u1, (s + 1) * n_heads);
-                        if (h0 < h1)
-                                attend_heads(l, layer, t, end, (uint32_t) (h0 - s * n_heads), (uint32_t) (h1 - s * n_heads));
-                }
+                const uint64_t work = head_work(&f->segments[s], plan);
+                const uint32_t h0 = heads_before(begin, at, work, n_heads), h1 = heads_before(end, at, work, n_heads);
+                if (h0 < h1)
+                        attend_heads(l, layer, t, t + f->segments[s].n, h0, h1);
+                t += f->segments[s].n;
+                at += work * n_heads;
+        }
+}
+
+/* … where tokens are: its tokens with all heads. */
+static void attend_own(Lane *l, uint32_t layer) {
+        const Forward *f = l->f;
+
+        uint32_t t = 0;
+        for (size_t s = 0; s < f->n_segments; s++) {
+                const uint32_t end = t + f->segments[s].n, t0 = MAX(t, l->t0), t1 = MIN(end, l->t1);
+                if (t0 < t1)
+                        attend_heads(l, layer, t0, t1, 0, f->m->hp.n_heads);
                 t = end;
         }
 }
@@ -221,7 +244,10 @@ void forward_attention(Lane *l, uint32_t layer, bool absorb, const float *post_n
 
         if (layer + 1 == hp->n_layers)
                 lane_keep_wanted(l);
-        attend_share(l, layer);
+        if (f->split == SPLIT_TOKENS)
+                attend_own(l, layer);
+        else
+                attend_share(l, layer);
         lane_meet(l);
 
         act = lane_activation(l, f->attn, f->wide_stride, w->o.n_in);

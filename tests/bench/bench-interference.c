@@ -132,7 +132,7 @@ int main(int argc, char **argv) {
         part.size = (size_t) st.st_size;
         part.data = mmap(NULL, part.size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (part.data == MAP_FAILED || pool_new(THREADS, &pool) < 0 || spark_model_new(&part, 1, NULL, pool, &m, &error) < 0 ||
-            spark_engine_new(m, pool, &(SparkEngineParams) { .kv_type = KV_F16 }, &e, &error) < 0) {
+            spark_engine_new(m, pool, &(SparkEngineParams) { .kv_type = KV_I16 }, &e, &error) < 0) {
                 fprintf(stderr, "bench-interference: %s\n", error.text);
                 return 1;
         }
