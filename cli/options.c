@@ -3,6 +3,7 @@
 /* Owns the reading of options: those that every command takes, a command's own by its table, and how a wrong one is
  * named. What a value means is the command's, but for a user's number, which several want. */
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,7 +61,8 @@ static int take(const char *command, const Option *o, const char *value) {
 int options_parse(Context *c, int argc, char **argv, const char *command, const char *help, const Option *own, size_t n_own) {
         static const struct option common[] = { COMMON_OPTIONS };
         struct option options[ELEMENTSOF(common) + OWN_MAX + 1] = { COMMON_OPTIONS };
-        for (size_t i = 0; i < n_own && i < OWN_MAX; i++)
+        assert(n_own <= OWN_MAX);
+        for (size_t i = 0; i < n_own; i++)
                 options[ELEMENTSOF(common) + i] = (struct option) {
                         own[i].name, own[i].flag ? no_argument : required_argument, NULL, OPT_FIRST_OWN + (int) i,
                 };
