@@ -118,6 +118,7 @@ static const struct {
         { "org.freedesktop.DBus.Error.NoReply",        EXIT_UNAVAILABLE, "sparkd does not answer" },
         { "org.freedesktop.DBus.Error.Disconnected",   EXIT_UNAVAILABLE, "The bus closed the connection" },
         { "org.freedesktop.DBus.Error.AccessDenied",   EXIT_REFUSED,     "Not allowed" },
+        { "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", EXIT_REFUSED, "Not allowed" },
         { "org.freedesktop.DBus.Error.LimitsExceeded", EXIT_REFUSED,     "A limit is reached" },
 };
 

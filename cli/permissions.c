@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "cli/password-agent.h"
 #include "cli/permissions.h"
 
 #define CALL_USEC UINT64_C(300000000)     /* somebody may have to type a password */
@@ -19,8 +20,14 @@ int permissions_call(const Context *context, Client *c, const char *doing, int r
         _cleanup_(sd_bus_message_dropp) sd_bus_message *reply = NULL;
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(json_dropp) json_t *all = json_array();
+        pid_t agent;
         if (r >= 0)
                 r = sd_bus_call(c->bus, call, CALL_USEC, &error, &reply);
+        if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) && password_agent_start(&agent)) {
+                sd_bus_error_free(&error);
+                r = sd_bus_call(c->bus, call, CALL_USEC, &error, &reply);
+                password_agent_stop(agent);
+        }
         if (r < 0 && (sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_INTERFACE) ||
                       sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_METHOD)))
                 return client_error_named(context, doing, SPARK_ERROR_PREFIX "UnsupportedCapability",

@@ -43,8 +43,8 @@ void authorizations_done(Manager *m) {
                 authorization_free(LIST_OBJECT(l, Authorization, link));
 }
 
-static int refuse(AuthorizeAction action, const char *why, sd_bus_error *reterr) {
-        return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED, "%s%s%s", why, actions[action] ? ": " : "", actions[action] ?: "");
+static int refuse(AuthorizeAction action, const char *error, const char *why, sd_bus_error *reterr) {
+        return sd_bus_error_setf(reterr, error, "%s%s%s", why, actions[action] ? ": " : "", actions[action] ?: "");
 }
 
 static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
@@ -54,7 +54,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
                 log_warning("polkit does not answer: %s", sd_bus_message_get_error(reply)->message);
-                r = refuse(a->action, "polkit does not answer", &error);
+                r = refuse(a->action, SD_BUS_ERROR_ACCESS_DENIED, "polkit does not answer", &error);
         } else {
                 r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
                 if (r >= 0)
@@ -63,8 +63,10 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
                         r = sd_bus_message_rewind(a->message, true);
                 if (r >= 0 && authorized)
                         r = a->method(a->message, &a->caller, &error);
+                else if (r >= 0 && challenge)
+                        r = refuse(a->action, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, "polkit wants somebody to authenticate", &error);
                 else if (r >= 0)
-                        r = refuse(a->action, challenge ? "polkit wants somebody to authenticate" : "polkit does not allow it", &error);
+                        r = refuse(a->action, SD_BUS_ERROR_ACCESS_DENIED, "polkit does not allow it", &error);
         }
         if (r < 0)
                 (void) sd_bus_reply_method_errno(a->message, r, &error);
@@ -94,7 +96,7 @@ int authorize(Manager *m, sd_bus_message *message, const Caller *c, AuthorizeAct
         int r;
 
         if (identity_is_sandboxed(&c->identity))
-                return refuse(action, "An app in a sandbox cannot do this", reterr);
+                return refuse(action, SD_BUS_ERROR_ACCESS_DENIED, "An app in a sandbox cannot do this", reterr);
         if (action == AUTHORIZE_READ_OWN || m->user_mode || c->uid == 0) {
                 r = sd_bus_message_rewind(message, true);
                 return r < 0 ? r : method(message, c, reterr);

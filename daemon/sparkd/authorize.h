@@ -16,6 +16,7 @@ typedef enum AuthorizeAction {
 /* Reads its arguments from the message, which is at its beginning. Returns as a method of a vtable does. */
 typedef int (*AuthorizedMethod)(sd_bus_message *message, const Caller *c, sd_bus_error *reterr);
 
-/* Calls `method` at once, later, or never; in the last case the caller gets AccessDenied. Returns as a method does. */
+/* Calls `method` at once, later, or never; in the last case the caller gets AccessDenied, or
+ * InteractiveAuthorizationRequired where polkit wanted a password and nobody was there to ask for it. Returns as a method does. */
 int authorize(Manager *m, sd_bus_message *message, const Caller *c, AuthorizeAction action, AuthorizedMethod method, sd_bus_error *reterr);
 void authorizations_done(Manager *m);

@@ -3,6 +3,7 @@
 by agents in login sessions, rules change by systemctl reload, and the journal has it all."""
 import json, os, re, shlex, subprocess, time
 
+from agent_cases import TERMINAL, Shell
 from tap import case, check
 
 BUS = "org.spark.Assistant /org/spark/Assistant org.spark.Assistant"
@@ -97,7 +98,16 @@ def cases(m, tools):
     def _():
         change = permissions("Set", "sssa{sv}", "org.example.Notes", "generate", "never", "0")
         status, said = m.as_user("alice", change)
-        check(status != 0 and "denied" in said, said)
+        check(status != 0 and "wants somebody to authenticate" in said, said)
+        # On a terminal without a desktop polkit asks there.
+        well(m("echo alice:opensesame | chpasswd"))
+        asked = TERMINAL.format("'sparkctl permission set org.example.Notes generate never'")
+        s = Shell(m, "alice", asked).until("Password: ")
+        check(s.type("opensesame\n").end() == 0, s.said)
+        check('"never"' in well(m.as_user("alice", permissions("List", "a{sv}", "0"))), "it is not kept")
+        s = Shell(m, "alice", asked.replace("never", "always")).until("Password: ")
+        check(s.type("guess\n").end() == 4 and "Not allowed" in s.said, s.said)
+        check("pkttyagent" not in m("ps -e -o comm")[1])
         well(m("mkdir -p /etc/polkit-1/rules.d && echo 'polkit.addRule(function(action, subject) { if (action.id == "
                "\"org.spark.assistant.manage-own-permissions\" && subject.user == \"alice\") return polkit.Result.YES; });' "
                ">/etc/polkit-1/rules.d/10-test.rules && systemctl try-restart polkit.service"))
@@ -106,7 +116,7 @@ def cases(m, tools):
         check(m.as_user("bob", change)[0] != 0, "bob may, too")
         alice = m("id -u alice")[1].strip()
         status, said = m.as_user("bob", permissions("Ledger", "a{sv}", "1", "uid", "u", alice))
-        check(status != 0 and "denied" in said, said)
+        check(status != 0 and "wants somebody to authenticate" in said, said)
         check('"org.example.Notes"' in well(m(permissions("Ledger", "a{sv}", "1", "uid", "u", alice))))
         check('"org.example.Notes"' not in well(m.as_user("bob", permissions("Ledger", "a{sv}", "0"))))
         well(m.as_user("alice", permissions("Reset", "ssa{sv}", "org.example.Notes", "generate", "0")))
