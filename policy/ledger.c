@@ -22,6 +22,10 @@ typedef enum Statement {
         ST_GET_ANSWER,
         ST_RESET,
         ST_ANSWERS,
+        ST_KEEP,
+        ST_UNKEEP,
+        ST_KEPT_BEFORE,
+        ST_KEPT,
         ST_USES,
         ST_USES_OF,
         ST_SEEN,
@@ -39,6 +43,10 @@ static const char *const statements[ST_MAX_] = {
         [ST_GET_ANSWER] = "SELECT answer, certainty FROM answers WHERE app = ? AND capability = ? AND tool = ?",
         [ST_RESET] = "DELETE FROM answers WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR (capability = ?2 AND tool = ?3))",
         [ST_ANSWERS] = "SELECT app, capability, tool, certainty, answer, time FROM answers ORDER BY app, capability, tool",
+        [ST_KEEP] = "INSERT OR REPLACE INTO kept (app, capability, tool, certainty, boot, session) VALUES (?,?,?,?,?,?)",
+        [ST_UNKEEP] = "DELETE FROM kept WHERE app = ? AND capability = ? AND tool = ?",
+        [ST_KEPT_BEFORE] = "DELETE FROM kept WHERE boot != ?",
+        [ST_KEPT] = "SELECT app, capability, tool, certainty, boot, session FROM kept",
         [ST_USES] = "SELECT time, app, kind, certainty, capability, tool, decision, reason, outcome, prompt, generated, audio_ms,"
                     " duration FROM uses WHERE time >= ?1 ORDER BY time, id",
         [ST_USES_OF] = "SELECT time, app, kind, certainty, capability, tool, decision, reason, outcome, prompt, generated, audio_ms,"
@@ -70,6 +78,8 @@ static const char *const migrations[LEDGER_SCHEMA] = {
         "CREATE TRIGGER uses_seen AFTER INSERT ON uses BEGIN INSERT INTO seen VALUES"
         " (new.app, new.capability, new.tool, new.certainty, new.time) ON CONFLICT DO UPDATE SET certainty = new.certainty,"
         " time = max(time, new.time); END;",
+        "CREATE TABLE kept (app TEXT NOT NULL, capability TEXT NOT NULL, tool TEXT NOT NULL, certainty TEXT NOT NULL,"
+        " boot TEXT NOT NULL, session TEXT NOT NULL, PRIMARY KEY (app, capability, tool)) WITHOUT ROWID;",
 };
 
 struct Ledger {
@@ -311,6 +321,42 @@ int ledger_answers(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a)
                                    .answer = column_answer(st, 4), .time_us = sqlite3_column_int64(st, 5) };
                 if (column_capability(st, 1, &a.capability))
                         r = each(userdata, &a);
+        }
+        sqlite3_reset(st);
+        return r != 0 ? r : from_sqlite(rc);
+}
+
+int ledger_keep(Ledger *l, const LedgerKept *k) {
+        Filled f = { l->statements[ST_KEEP] };
+        text(&f, 1, k->app);
+        text(&f, 2, capability_info(k->capability)->name);
+        text(&f, 3, k->tool);
+        text(&f, 4, certainty_name(k->certainty));
+        text(&f, 5, k->boot);
+        text(&f, 6, k->session);
+        return run(&f);
+}
+
+int ledger_unkeep(Ledger *l, const char *app, Capability c, const char *tool) {
+        Filled f = { l->statements[ST_UNKEEP] };
+        text(&f, 1, app);
+        text(&f, 2, capability_info(c)->name);
+        text(&f, 3, tool);
+        return run(&f);
+}
+
+int ledger_kept(Ledger *l, const char *boot, int (*each)(void *userdata, const LedgerKept *k), void *userdata) {
+        Filled before = { l->statements[ST_KEPT_BEFORE] };
+        sqlite3_stmt *st = l->statements[ST_KEPT];
+        text(&before, 1, boot);
+        int r = run(&before), rc = SQLITE_DONE;
+        if (r < 0)
+                return r;
+        while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+                LedgerKept k = { .app = column_text(st, 0), .tool = column_text(st, 2), .certainty = column_certainty(st, 3),
+                                 .boot = column_text(st, 4), .session = column_text(st, 5) };
+                if (column_capability(st, 1, &k.capability))
+                        r = each(userdata, &k);
         }
         sqlite3_reset(st);
         return r != 0 ? r : from_sqlite(rc);

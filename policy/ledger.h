@@ -15,7 +15,7 @@
 #define LEDGER_ROWS_MAX 1000000u        /* uses kept at most */
 #define LEDGER_PRUNE_ROWS 512u          /* of uses, pruned at a time */
 #define LEDGER_SEEN_MAX 4096u           /* pairs of app and capability that were ever used, kept at most; the latest */
-#define LEDGER_SCHEMA 3u                /* user_version */
+#define LEDGER_SCHEMA 4u                /* user_version */
 
 typedef struct Ledger Ledger;
 
@@ -57,6 +57,21 @@ int ledger_get_answer(Ledger *l, const char *app, Capability c, const char *tool
 
 /* app NULL: all; capability CAPABILITY_MAX_: all of the app. *ret_n: how many went. */
 int ledger_reset_answers(Ledger *l, const char *app, Capability c, const char *tool, uint64_t *ret_n);
+
+/* An answer for a session: it outlives the process that wrote it, and neither the boot nor the session, both of which are
+ * for the reader to compare. */
+typedef struct LedgerKept {
+        const char *app;
+        Capability capability;
+        const char *tool;
+        Certainty certainty;
+        const char *boot, *session;
+} LedgerKept;
+
+int ledger_keep(Ledger *l, const LedgerKept *k);                /* replaces what stood there */
+int ledger_unkeep(Ledger *l, const char *app, Capability c, const char *tool);
+/* Those of this boot; others are deleted. The callback as below. */
+int ledger_kept(Ledger *l, const char *boot, int (*each)(void *userdata, const LedgerKept *k), void *userdata);
 
 /* Callbacks return 0 to go on; anything else ends the walk and is returned. Strings live for the call only. */
 int ledger_answers(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a), void *userdata);

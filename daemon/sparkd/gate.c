@@ -1,34 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns the rules in force and the answers for a session, and puts the circumstances together that policy/decision.h asks
+/* Owns the rules in force, and puts the circumstances together that policy/decision.h asks
  * for. Refuses to decide anything by itself: what holds is the rules', the user's or an agent's word. Where a ledger is
  * there and cannot be read, what it may have forbidden is denied. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <systemd/sd-login.h>
 
 #include "daemon/sparkd/agents.h"
 #include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
+#include "daemon/sparkd/kept.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/record.h"
 #include "daemon/sparkd/text.h"
 #include "daemon/sparkd/turn.h"
 
 static const char *const rule_folders[] = { "/etc/spark/policy.d", "/run/spark/policy.d", SPARK_PKGDATADIR "/policy.d" };
-
-/* An answer "for this session". */
-typedef struct Kept {
-        Link link;                         /* in user->kept */
-        char *app;
-        Certainty certainty;
-        Want want;
-        char session[SESSION_ID_MAX];      /* that it was given in; "": the user's being there at all */
-} Kept;
 
 /* ---- rules ---- */
 
@@ -69,75 +58,17 @@ int want_parse(const char *name, Want *ret) {
         return 0;
 }
 
-static bool same_want(const Want *a, const Want *b) {
+bool want_same(const Want *a, const Want *b) {
         return a->capability == b->capability && strcmp(a->tool, b->tool) == 0;
 }
 
 /* ---- answers ---- */
 
-static Kept *kept_free(Kept *k) {
-        list_remove(&k->link);
-        free(k->app);
-        free(k);
-        return NULL;
-}
-
-void kept_forget_all(User *u) {
-        LIST_FOREACH(&u->kept, l)
-                kept_free(LIST_OBJECT(l, Kept, link));
-        u->n_kept = 0;
-}
-
-/* Where no logind is, a session ends with sparkd. */
-static bool kept_holds(const User *u, const Kept *k) {
-        if (access("/run/systemd/seats", F_OK) < 0)
-                return true;
-        if (!k->session[0])
-                return sd_uid_get_sessions(u->uid, 0, NULL) > 0 || u->manager->user_mode;
-        uid_t uid;
-        return sd_session_get_uid(k->session, &uid) >= 0 && uid == u->uid;
-}
-
-static Kept *kept_find(User *u, const char *app, const Want *w) {
-        LIST_FOREACH(&u->kept, l) {
-                Kept *k = LIST_OBJECT(l, Kept, link);
-                if (strcmp(k->app, app) != 0 || !same_want(&k->want, w))
-                        continue;
-                if (kept_holds(u, k))
-                        return k;
-                kept_free(k);
-                u->n_kept--;
-        }
-        return NULL;
-}
-
-static int keep_for_session(User *u, const Identity *id, const Want *w) {
-        Kept *k = kept_find(u, id->app, w);
-        if (!k) {
-                if (u->n_kept >= KEPT_ANSWERS_PER_USER)
-                        return -ENOBUFS;
-                k = calloc(1, sizeof *k);
-                if (!k)
-                        return -ENOMEM;
-                k->app = strdup(id->app);
-                if (!k->app) {
-                        free(k);
-                        return -ENOMEM;
-                }
-                k->want = *w;
-                list_append(&u->kept, &k->link);
-                u->n_kept++;
-        }
-        k->certainty = id->certainty;
-        identity_session(id, k->session);
-        return 0;
-}
-
 int gate_keep(User *u, const Identity *id, const Want *w, Answer a) {
         int error, r;
 
         if (a == ANSWER_SESSION)
-                return keep_for_session(u, id, w);
+                return kept_keep(u, id, w);
         Ledger *l = record_ledger(u, &error);
         if (!l)
                 return error;
@@ -154,17 +85,10 @@ int gate_keep(User *u, const Identity *id, const Want *w, Answer a) {
 }
 
 int gate_reset(User *u, const char *app, const Want *w, uint64_t *ret_n) {
-        uint64_t n = 0, n_kept = 0;
+        uint64_t n = 0, n_kept;
         int error, r = 0;
 
-        LIST_FOREACH(&u->kept, l) {
-                Kept *k = LIST_OBJECT(l, Kept, link);
-                if ((app && strcmp(k->app, app) != 0) || (w && !same_want(&k->want, w)))
-                        continue;
-                kept_free(k);
-                u->n_kept--;
-                n_kept++;
-        }
+        n_kept = kept_reset(u, app, w);
         turns_forget_once(u, app);
         LIST_FOREACH(&u->manager->clients, l) {
                 Client *c = LIST_OBJECT(l, Client, link);
@@ -185,7 +109,8 @@ int gate_reset(User *u, const char *app, const Want *w, uint64_t *ret_n) {
 }
 
 const char *gate_session_answer(User *u, const char *app, const Want *w) {
-        return kept_find(u, app, w) ? answer_name(ANSWER_SESSION) : NULL;
+        Certainty certainty;
+        return kept_holds(u, app, w, &certainty) ? answer_name(ANSWER_SESSION) : NULL;
 }
 
 /* ---- decisions ---- */
@@ -203,11 +128,8 @@ static int stored_answer(User *u, const Identity *id, const Want *w, Answer *ret
                 r = error == -ENOENT || error == -EACCES || error == -EROFS || error == -ENOSPC || error == -ENOTDIR ? 0 : error;
         if (r < 0)
                 return -EKEYREJECTED;
-        const Kept *k = *ret == ANSWER_NONE ? kept_find(u, id->app, w) : NULL;
-        if (k) {
+        if (*ret == ANSWER_NONE && kept_holds(u, id->app, w, ret_certainty))
                 *ret = ANSWER_SESSION;
-                *ret_certainty = k->certainty;
-        }
         return 0;
 }
 

@@ -35,7 +35,6 @@ int gate_reset(User *u, const char *app, const Want *w, uint64_t *ret_n);
 
 /* "session" where one for this session holds, NULL where not. */
 const char *gate_session_answer(User *u, const char *app, const Want *w);
-void kept_forget_all(User *u);
 
 /* Ends every turn that is no longer allowed; u NULL: of all users. */
 void gate_recheck(Manager *m, User *u);
@@ -43,3 +42,4 @@ void gate_recheck(Manager *m, User *u);
 /* "generate", "tool:open-file" and back. -EINVAL: no such. */
 void want_name(const Want *w, char *name, size_t size);
 int want_parse(const char *name, Want *ret);
+bool want_same(const Want *a, const Want *b);

@@ -108,11 +108,11 @@ struct User {
         size_t n_recordings;               /* of these and such as are being opened */
         Link consents;                     /* consent.c */
         size_t n_consents;
-        Link kept;                         /* gate.c: answers for this session */
+        Link kept;                         /* kept.c: answers for this session */
         size_t n_kept;
         Ledger *ledger;                    /* record.c */
         int ledger_error;
-        bool ledger_complained, restored;
+        bool ledger_complained, restored, kept_restored;
         uint64_t ledger_tried_usec, pruned_usec, recheck;
         Refusals refusals;
         size_t transcript_bytes;

@@ -11,6 +11,7 @@
 #include "daemon/sparkd/consent.h"
 #include "daemon/sparkd/error.h"
 #include "daemon/sparkd/gate.h"
+#include "daemon/sparkd/kept.h"
 #include "daemon/sparkd/log.h"
 #include "daemon/sparkd/manager.h"
 #include "daemon/sparkd/turn.h"
@@ -199,7 +200,7 @@ User *user_free(User *u) {
         LIST_FOREACH(&u->apps, l)
                 free(LIST_OBJECT(l, App, link));
         prewarms_done(u);
-        kept_forget_all(u);
+        kept_done(u);
         ledger_free(u->ledger);
         sd_event_source_disable_unref(u->tick);
         worker_free(u->worker);

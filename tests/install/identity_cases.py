@@ -63,9 +63,9 @@ def cases(m):
         check(answer(box("org.example.Box", "org.example.Box"), agent=True) == 's "allow"', "the agent does not see it")
         check(answer(box("org.example.Box", "org.example.Other"), agent=True) == 's "deny"', "it passes for another one")
 
-    @case("an app in a sandbox can neither answer for the user nor change what was answered")
+    @case("an app in a sandbox can neither answer for the user, nor change what was answered, nor see what others have open")
     def _():
-        for method in ("RegisterAgent 'oa{sv}' /a 0", "Set 'sssa{sv}' org.example.Box generate always 0"):
+        for method in ("RegisterAgent 'oa{sv}' /a 0", "WatchCaptures 'a{sv}' 0", "Set 'sssa{sv}' org.example.Box generate always 0"):
             status, said = m.as_user("alice", START + box("org.example.Box", "org.example.Box", f"busctl --system call {BUS} {method}"))
             check(status != 0 and "denied" in said, f"{method}: {status}: {said}")
         well(m.as_user("alice", STOP))

@@ -141,6 +141,14 @@ def cases(m, tools):
             said = [agent.communicate()[0] for agent in (other, same_user)]
         check(said == ["", ""], said)
 
+    @case("an answer for the session survives a restart of sparkd, and not the session")
+    def _():
+        ask = "busctl --system --timeout=120 call " + BUS + " Ask 'sa{sv}' Hello 1 max-tokens u 4"
+        s = Shell(m, "alice", f"{AGENT} session & sleep 1; {ask}; kill $!; {check_generate}; echo given; read x; {check_generate}").until("given")
+        well(m("systemctl restart sparkd.service"))
+        check(s.type("\n").end() == 0 and s.said.count('s "allow"') == 2, s.said)
+        check('s "allow"' not in well(m.as_user("alice", check_generate)), "it holds in another session")
+
     @case("the journal says who used what, with its explanation; the ledger is nobody else's to read")
     def _():
         lines = well(m("journalctl -q --no-pager -o json SPARK_APP=org.example.Notes SPARK_OUTCOME=length + SPARK_APP=org.example.Notes SPARK_OUTCOME=stop"))

@@ -128,6 +128,39 @@ typedef struct Listed {
         char text[512];
 } Listed;
 
+static int see_kept(void *userdata, const LedgerKept *k) {
+        Listed *l = userdata;
+        snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s/%s%s%s,%s,%s,%s ", k->app,
+                 capability_info(k->capability)->name, k->tool[0] ? ":" : "", k->tool, certainty_name(k->certainty), k->boot, k->session);
+        return 0;
+}
+
+/* For a session: of this boot, whoever opens the file. */
+static void test_kept(void) {
+        fresh();
+        _cleanup_(ledger_freep) Ledger *l = NULL;
+        CHECK_INT(ledger_open(path, &l), 0);
+        CHECK_INT(ledger_keep(l, &(LedgerKept) { "org.a.B", CAPABILITY_CAMERA, "", CERTAINTY_UNIT, "boot1", "3" }), 0);
+        CHECK_INT(ledger_keep(l, &(LedgerKept) { "org.a.B", CAPABILITY_CAMERA, "", CERTAINTY_SANDBOXED, "boot1", "4" }), 0);
+        CHECK_INT(ledger_keep(l, &(LedgerKept) { "org.a.C", CAPABILITY_TOOL, "rm", CERTAINTY_UNIT, "boot1", "4" }), 0);
+        CHECK_INT(ledger_keep(l, &(LedgerKept) { "org.a.D", CAPABILITY_CAMERA, "", CERTAINTY_UNIT, "boot1", "4" }), 0);
+        CHECK_INT(ledger_unkeep(l, "org.a.D", CAPABILITY_CAMERA, ""), 0);
+        l = ledger_free(l);
+        CHECK_INT(ledger_open(path, &l), 0);
+        Listed s = {};
+        CHECK_INT(ledger_kept(l, "boot1", see_kept, &s), 0);
+        CHECK_STR(s.text, "org.a.B/camera,sandboxed,boot1,4 org.a.C/tool:rm,unit,boot1,4 ");
+        s = (Listed) {};
+        CHECK_INT(ledger_kept(l, "boot2", see_kept, &s), 0);
+        CHECK_STR(s.text, "");
+        CHECK_INT(ledger_kept(l, "boot1", see_kept, &s), 0);
+        CHECK_STR(s.text, "");                  /* they are gone for good */
+        Answer a;
+        Certainty c;
+        CHECK_INT(ledger_get_answer(l, "org.a.B", CAPABILITY_CAMERA, "", &a, &c), 0);
+        CHECK_INT(a, ANSWER_NONE);
+}
+
 static int list(void *userdata, const LedgerAnswer *a, int64_t last_use_us) {
         Listed *l = userdata;
         snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s/%s%s%s=%s,%s,%lld ", a->app,
@@ -275,6 +308,7 @@ TEST_MAIN(
         { "answers", test_answers },
         { "uses, sums, pruning", test_uses },
         { "apps that were seen", test_seen },
+        { "answers for a session", test_kept },
         { "an older schema is brought up to date", test_migration },
         { "what is no ledger is refused and left alone", test_not_a_ledger },
         { "200 kills lose nothing that was committed", test_kills },
