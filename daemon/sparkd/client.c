@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Owns what is known of one connection: who it is, what it holds here, how much it has yet to read. A client exists
- * while it has sessions or calls here, and everything of it goes when it leaves the bus.
+ * while it has sessions or calls here or watches, and everything of it goes when it leaves the bus.
  *
  * Back-pressure: the bus takes signals for a client that does not read and keeps them. So that neither it nor sparkd
  * fills up, a client is sent DELTA_WINDOW_BYTES at most before it has answered an org.freedesktop.DBus.Peer.Ping, which
