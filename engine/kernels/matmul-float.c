@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Products with weights that the file keeps as floats, read where they lie, and of any type that has no packed layout,
- * by its dequantize(). Compiled once for each vector level. Each (token, row) sums by lanes in ascending order, the
- * lanes in a fixed order at the end, whatever the tile. */
+ * by its dequantize(). Compiled once for each vector level.
+ *
+ * A few rows at a time, a part of their columns at a time; all tokens pass these. For each (token, row) a part's products
+ * are summed by lanes in ascending order, the lanes in a fixed order at its end, whatever the tile and wherever weights
+ * became floats: in registers for few tokens, in a buffer for many. The next rows are fetched ahead: the hardware does
+ * not see where a row goes on.
+ *
+ * BF16 is multiplied as float32, in every level: an fma takes half as many products as VDPBF16PS in a quarter of its time
+ * on the CPUs that were measured, and needs no activation rounded to 8 bits (docs/measurements.md). */
 
 #include "engine/kernels/layout.h"
 #include "engine/kernels/level.h"
 #include "engine/kernels/simd.h"
 
-#define CHUNK_BYTES (192u << 10)
-#define DEQUANTIZE_MAX 256u           /* a multiple of every type's block */
+#define CHUNK_COLUMNS 1024u           /* summed up at a time; a multiple of every type's block */
+#define EXPAND_TOKENS 16u             /* from so many on, weights are made floats once for all */
 #define TILE_ROWS 4u
 #if VF_LANES == 16
 #define TILE_TOKENS 4u
@@ -51,7 +58,10 @@ static always_inline_ void tile(const Form f, const unsigned R, const unsigned T
                 UNROLL for (unsigned t = 0; t < T; t++)
                         x[t] = vf_load((const float *) (const void *) (a->act + t * a->act_stride) + i);
                 UNROLL for (unsigned r = 0; r < R; r++) {
-                        vf w = load(f, a->rows + r * a->row_stride + (size_t) i * form_size(f));
+                        const uint8_t *at = a->rows + r * a->row_stride + (size_t) i * form_size(f);
+                        vf w = load(f, at);
+                        if (f != FORM_F32)
+                                _mm_prefetch((const char *) at + TILE_ROWS * a->row_stride, _MM_HINT_T0);
                         UNROLL for (unsigned t = 0; t < T; t++)
                                 sum[r][t] = vf_fma(w, x[t], sum[r][t]);
                 }
@@ -118,48 +128,54 @@ static void run(const Tile *tiles, TileArgs a, uint32_t n_rows, uint32_t n_token
         }
 }
 
-/* A few rows at a time through a buffer of floats. */
-static void matmul_dequantized(const Weight *w, TileArgs a, uint32_t n_tokens, uint32_t row0, uint32_t row1) {
-        _Alignas(64) float values[TILE_ROWS][DEQUANTIZE_MAX];
-        float *out = a.out;
-        const uint8_t *act = a.act;
+/* Returns how many of n numbers there were in whole vectors. */
+static always_inline_ uint32_t expand_form(const Form f, const uint8_t *at, size_t ahead, uint32_t n, float *ret) {
+        uint32_t k = 0;
 
-        for (uint32_t row = row0; row < row1; row += TILE_ROWS)
-                for (uint32_t i = 0; i < w->n_in; i += DEQUANTIZE_MAX) {
-                        uint32_t n_rows = MIN(row1 - row, TILE_ROWS), n = MIN(w->n_in - i, DEQUANTIZE_MAX);
-                        for (uint32_t r = 0; r < n_rows; r++)
-                                w->type->dequantize(w->file + (row + r) * w->file_stride
-                                                    + i / w->type->block_size * w->type->block_bytes, values[r], n);
-                        a.rows = (const uint8_t *) values;
-                        a.row_stride = sizeof values[0];
-                        a.n_in = n;
-                        a.act = act + i * sizeof(float);
-                        a.out = out + row;
-                        a.accumulate = i > 0;
-                        run(tiles_F32[0], a, n_rows, n_tokens);
-                }
+        for (; k + VF_LANES <= n; k += VF_LANES, at += VF_LANES * form_size(f)) {
+                vf_store(ret + k, load(f, at));
+                _mm_prefetch((const char *) at + ahead, _MM_HINT_T0);
+        }
+        return k;
+}
+
+/* Columns [i, i + n) of a row as floats. */
+static void expand(const Weight *w, uint32_t row, uint32_t i, uint32_t n, float *ret) {
+        const TensorType *type = w->type;
+        const uint8_t *at = w->file + row * w->file_stride + i / type->block_size * type->block_bytes;
+        uint32_t k = 0;
+
+        if (type->id == TENSOR_F16)
+                k = expand_form(FORM_F16, at, TILE_ROWS * w->file_stride, n, ret);
+        else if (type->id == TENSOR_BF16)
+                k = expand_form(FORM_BF16, at, TILE_ROWS * w->file_stride, n, ret);
+        if (k < n)
+                type->dequantize(at + k / type->block_size * type->block_bytes, ret + k, n - k);
 }
 
 void LEVEL(matmul_float)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                          uint32_t row0, uint32_t row1) {
+        _Alignas(64) float values[TILE_ROWS][CHUNK_COLUMNS];
+        const bool direct = w->type->id == TENSOR_F32 || (w->type->block_size == 1 && n_tokens < EXPAND_TOKENS);
+        const Tile *tiles = direct ? tiles_of(w->type) : tiles_F32[0];
+        const uint8_t *floats = (const uint8_t *) act + activation_blocks(w->n_in) * sizeof(ActivationBlock);
         TileArgs a = {
-                .n_in = w->n_in,
-                .act = (const uint8_t *) act + activation_blocks(w->n_in) * sizeof(ActivationBlock),
+                .row_stride = direct ? w->file_stride : sizeof values[0],
                 .act_stride = layout_activation_size(w->n_in, w->floats),
-                .out = out,
                 .out_stride = out_stride,
         };
 
-        if (w->type->block_size > 1) {
-                matmul_dequantized(w, a, n_tokens, row0, row1);
-                return;
-        }
+        for (uint32_t row = row0; row < row1; row += TILE_ROWS)
+                for (uint32_t i = 0; i < w->n_in; i += CHUNK_COLUMNS) {
+                        const uint32_t n_rows = MIN(row1 - row, TILE_ROWS);
 
-        uint32_t chunk = (uint32_t) MAX(CHUNK_BYTES / (TILE_ROWS * w->file_stride), (size_t) 1) * TILE_ROWS;
-        for (uint32_t row = row0; row < row1; row += MIN(chunk, row1 - row)) {
-                a.rows = w->file + row * w->file_stride;
-                a.row_stride = w->file_stride;
-                a.out = out + row;
-                run(tiles_of(w->type), a, MIN(chunk, row1 - row), n_tokens);
-        }
+                        a.n_in = MIN(w->n_in - i, CHUNK_COLUMNS);
+                        a.rows = direct ? w->file + row * w->file_stride + i * w->type->block_bytes : (const uint8_t *) values;
+                        a.act = floats + i * sizeof(float);
+                        a.out = out + row;
+                        a.accumulate = i > 0;
+                        for (uint32_t r = 0; !direct && r < n_rows; r++)
+                                expand(w, row + r, i, a.n_in, values[r]);
+                        run(tiles, a, n_rows, n_tokens);
+                }
 }

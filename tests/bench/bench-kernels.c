@@ -36,6 +36,9 @@ static const ModelShape models[] = {
           { { TENSOR_Q5_0, 640, 1408, 18 }, { TENSOR_Q8_0, 640, 128, 18 }, { TENSOR_Q4_K, 1024, 640, 18 },
             { TENSOR_Q5_0, 640, 4096, 18 }, { TENSOR_Q4_K, 2048, 640, 9 }, { TENSOR_Q6_K, 2048, 640, 9 },
             { TENSOR_Q8_0, 640, 262144, 1 } }, 18, 1, 4, 256 },
+        { "SmolLM2-135M BF16",
+          { { TENSOR_BF16, 576, 960, 30 }, { TENSOR_BF16, 576, 576, 30 }, { TENSOR_BF16, 576, 3072, 30 },
+            { TENSOR_BF16, 1536, 576, 30 }, { TENSOR_BF16, 576, 49152, 1 } }, 30, 3, 3, 64 },
 };
 
 typedef struct Bench {
