@@ -79,7 +79,8 @@ static const char *const migrations[LEDGER_SCHEMA] = {
         " (new.app, new.capability, new.tool, new.certainty, new.time) ON CONFLICT DO UPDATE SET certainty = new.certainty,"
         " time = max(time, new.time); END;",
         "CREATE TABLE kept (app TEXT NOT NULL, capability TEXT NOT NULL, tool TEXT NOT NULL, certainty TEXT NOT NULL,"
-        " boot TEXT NOT NULL, session TEXT NOT NULL, PRIMARY KEY (app, capability, tool)) WITHOUT ROWID;",
+        " boot TEXT NOT NULL, session TEXT NOT NULL,"
+        " PRIMARY KEY (app, capability, tool)) WITHOUT ROWID;",
 };
 
 struct Ledger {
