@@ -93,6 +93,9 @@ struct SparkEngine {
 
         uint64_t decode_us, drafted_us;       /* what a step without prompts takes, averaged; and one that guesses */
         uint32_t mixed_chunk;                 /* prompt tokens beside generating sequences */
+        int64_t mixed_credit_us;              /* that these may take */
+        uint32_t steps_alone;                 /* since then */
+        uint32_t steps_untaught;              /* since decode_us or drafted_us was last sure */
         uint32_t n_favours;                   /* steps so far, in a row, that favoured newcomers */
         int64_t favour_debt_us;               /* time that crowds have given to newcomers, less what they were owed */
         bool crowded;                         /* an app has much running, and generates */

@@ -3,8 +3,9 @@
 /* Owns the choice of a step's rows: one for every sequence that generates, then a chunk of prompts, those of the app
  * that waited longest first. Background work has the steps that nothing interactive is to be done in.
  *
- * While sequences generate, the chunk is kept so small that a step takes less than twice as long as without it: what a
- * long prompt costs the others is bounded, and results do not depend on where a prompt is cut.
+ * While sequences generate, prompts have a share of the time: steps without them earn it, and a chunk spends it, so that
+ * what a long prompt costs the others is bounded whatever the chunk takes. Small chunks are the cheapest, as weights are
+ * read for the others anyway. Results do not depend on where a prompt is cut.
  *
  * An app that has much running gives way to one that generates nothing yet, for two thirds of the time: whoever asks
  * one thing has its first token soon, whatever others have running. It is time that is shared, in steps that are large
@@ -19,7 +20,13 @@
 
 #define MIXED_CHUNK_MIN 4u
 #define MIXED_TILE 4u                         /* rows that the kernels compute together: one more costs as much again */
-#define MIXED_SLOWDOWN 1.5                    /* aimed at: well below 2, as steps vary and attention grows with depth */
+#define MIXED_SLOWDOWN 1.6                    /* of tokens beside prompts, aimed at: well below 2, as steps vary */
+#define MIXED_STEP 2u                         /* a step's length with a chunk, by that without, aimed at */
+#define MIXED_RECOVER_STEPS 8u                /* without prompts, until they are as quick as alone */
+#define MIXED_TEACH_STEPS 16u                 /* without prompts … */
+#define MIXED_UNTAUGHT_STEPS 128u             /* … after so many */
+#define MIXED_EARNED_PART 4                   /* of a step's usual time is earned however slow it was: prompts go on */
+#define MIXED_CREDIT_US 25000                 /* at most: a short prompt has its turn at once; and at least */
 #define FAVOUR_CHUNK 64u                      /* of prompts alone: fewer tokens are computed at half the speed */
 #define FAVOUR_PARTS 2                        /* of the time, to one of the crowd's */
 #define FAVOUR_CREDIT_US 100000               /* of newcomers, where nobody gave way for long */
@@ -267,9 +274,11 @@ static void count_shares(SparkEngine *e, bool background) {
         e->favours = e->newcomers && (e->crowded ? e->favour_debt_us <= 0 : e->n_favours > 0);
 }
 
-/* Prompt tokens beside what generates: as many as fill tiles up. */
+/* Prompt tokens beside what generates: as many as fill tiles up, when it is their turn. */
 static uint32_t mixed_room(const SparkEngine *e) {
         uint32_t n = 0;
+        if (e->mixed_credit_us < 0 || e->steps_untaught > MIXED_UNTAUGHT_STEPS)
+                return 0;
         for (size_t i = 0; i < e->n_rows; i++)
                 n += e->rows[i].n;
         return e->mixed_chunk - (n + e->mixed_chunk) % MIXED_TILE;
@@ -315,13 +324,12 @@ void schedule_step(SparkEngine *e) {
 static void adapt(uint32_t *chunk, uint32_t n, bool too_long, uint32_t least, uint32_t most) {
         if (n + MIXED_TILE <= *chunk)
                 return;
-        if (too_long)
-                *chunk = MAX(least, *chunk - (*chunk + 7) / 8);
-        else if (*chunk < most)
-                ++*chunk;
+        const uint32_t part = (*chunk + 7) / 8;
+        *chunk = too_long ? MAX(least, *chunk - part) : MIN(most, *chunk + part);
 }
 
-/* Steps of generating alone teach what is normal; mixed ones whether their chunk was too large. */
+/* Steps of generating alone teach what is normal; mixed ones whether their chunk was too large. Steps after mixed ones are
+ * slower than alone, for which prompts pay, and teach nothing: from time to time prompts wait until some can. */
 void schedule_learn(SparkEngine *e, uint64_t step_us) {
         uint32_t n_prompt = 0, n_generate = 0, n_drafted = 0;
         for (size_t i = 0; i < e->n_rows; i++) {
@@ -334,9 +342,23 @@ void schedule_learn(SparkEngine *e, uint64_t step_us) {
         else if (e->crowded)
                 e->favour_debt_us = MAX(e->favour_debt_us - FAVOUR_PARTS * (int64_t) step_us, (int64_t) -FAVOUR_CREDIT_US);
 
+        if (n_generate == 0)
+                return;
         uint64_t *usual_us = n_drafted > 0 ? &e->drafted_us : &e->decode_us;
+        e->steps_alone = n_prompt > 0 ? 0 : e->steps_alone + 1;
+        if (*usual_us == 0 && n_prompt == 0)
+                *usual_us = step_us;
+        else if (e->steps_alone > MIXED_RECOVER_STEPS)
+                *usual_us = (7 * *usual_us + step_us) / 8;
+        if (*usual_us == 0)
+                return;
+        e->steps_untaught = e->steps_alone >= MIXED_TEACH_STEPS ? 0 : e->steps_untaught + 1;
+
+        int64_t earned_us = (int64_t) (MIXED_SLOWDOWN * (double) *usual_us) - (int64_t) step_us;
         if (n_prompt == 0)
-                *usual_us = *usual_us > 0 ? (7 * *usual_us + step_us) / 8 : step_us;
-        else if (*usual_us > 0 && n_generate > 0)
-                adapt(&e->mixed_chunk, n_prompt, (double) step_us > MIXED_SLOWDOWN * (double) *usual_us, MIXED_CHUNK_MIN, e->chunk);
+                earned_us = MAX(earned_us, (int64_t) *usual_us / MIXED_EARNED_PART);
+        e->mixed_credit_us = MIN(e->mixed_credit_us + earned_us, (int64_t) MIXED_CREDIT_US);
+        e->mixed_credit_us = MAX(e->mixed_credit_us, (int64_t) -MIXED_CREDIT_US);
+        if (n_prompt > 0)
+                adapt(&e->mixed_chunk, n_prompt, step_us > MIXED_STEP * *usual_us, MIXED_CHUNK_MIN, e->chunk);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bench-interference MODEL [REPEAT]: how much a long prompt that arrives slows the tokens of a reply under way, and what
- * the reply costs the prompt. The reply's pace is the time from token to token, before the prompt comes and until its
- * first token is there. Once for a reply whose tokens come one a step, once for one that repeats its input, whose
+ * the reply costs the prompt. The tokens that the reply has while the prompt is read are generated again without it, which
+ * are the same by the engine's promise, and the times of both compared. Once for a reply whose tokens come one a step, once for one that repeats its input, whose
  * tokens are guessed ahead. Prints a table for docs/measurements.md. */
 
 #include <fcntl.h>
@@ -14,12 +14,12 @@
 
 #define THREADS 2u
 #define PROMPT 2000u
-#define BEFORE_STEPS 100u                     /* of the reply alone */
+#define FIRST_TOKENS 100u                     /* of the reply, before the prompt comes */
 #define PERIOD 40u                            /* tokens after which the reply's input repeats */
 #define REPEAT_MAX 25u
 
 typedef struct Run {
-        double slower;                        /* time a token of the reply, with the prompt by that without */
+        double slower;                        /* time that the reply's tokens take, with the prompt by that without */
         double alone_ms, beside_ms;           /* the prompt's first token */
         double worst_ms;                      /* longest step of the reply, with the prompt */
 } Run;
@@ -75,9 +75,17 @@ static double until_first(SparkEngine *e, SparkSequence *s, const SparkSequence 
         return (double) (now_us() - begin) / 1e3;
 }
 
+/* Milliseconds until s has n tokens, as many as it comes to at the end of a step. */
+static double until_tokens(SparkEngine *e, const SparkSequence *s, uint64_t n) {
+        const uint64_t begin = now_us();
+        while (s->usage.n_generated < n)
+                step(e, s);
+        return (double) (now_us() - begin) / 1e3;
+}
+
 static Run measure(const SparkModel *m, SparkEngine *e, bool repeats, uint32_t seed) {
         uint32_t talk[8 * PERIOD], prompt[PROMPT];
-        unsigned n_before = 0, n_beside = 0, n_none = 0;
+        unsigned n_tokens = 0;
         double none;
         Run r = {};
 
@@ -87,24 +95,23 @@ static Run measure(const SparkModel *m, SparkEngine *e, bool repeats, uint32_t s
         fill(m, prompt, PROMPT, seed + 1);
 
         SparkSequence *p = start(e, prompt, PROMPT, 1, false, 2);
-        r.alone_ms = until_first(e, p, p, &n_none, &none);
+        r.alone_ms = until_first(e, p, p, &n_tokens, &none);
         step(e, p);
         spark_sequence_free(p);
 
         fill(m, prompt, PROMPT, seed + 2);
         SparkSequence *s = start(e, talk, ELEMENTSOF(talk), UINT32_MAX, repeats, 1);
-        until_first(e, s, s, &n_none, &none);
-        for (unsigned i = 0; i < BEFORE_STEPS / 4; i++)
-                step(e, s);
-        const uint64_t begin = now_us();
-        for (unsigned i = 0; i < BEFORE_STEPS; i++)
-                n_before += step(e, s);
-        const double before_ms = (double) (now_us() - begin) / 1e3;
-
+        until_tokens(e, s, FIRST_TOKENS);
+        const uint64_t from = s->usage.n_generated;
         p = start(e, prompt, PROMPT, 1, false, 2);
-        r.beside_ms = until_first(e, p, s, &n_beside, &r.worst_ms);
-        r.slower = (r.beside_ms / MAX(n_beside, 1u)) / (before_ms / MAX(n_before, 1u));
+        r.beside_ms = until_first(e, p, s, &n_tokens, &r.worst_ms);
+        const uint64_t to = s->usage.n_generated;
         spark_sequence_free(p);
+        spark_sequence_free(s);
+
+        s = start(e, talk, ELEMENTSOF(talk), UINT32_MAX, repeats, 1);
+        until_tokens(e, s, from);
+        r.slower = r.beside_ms / until_tokens(e, s, to);
         spark_sequence_free(s);
         return r;
 }
