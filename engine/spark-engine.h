@@ -152,6 +152,7 @@ typedef struct SparkStart {
 /* -ENOBUFS: n_ids leaves no room in the context (the text has both numbers); -EBUSY: it runs already. */
 int spark_sequence_start(SparkSequence *s, const SparkStart *start, EngineError *reterr);
 void spark_sequence_cancel(SparkSequence *s);             /* its FINISHED comes with the next step */
+void spark_sequence_hold(SparkSequence *s, bool held);    /* it goes no further until let go; steps do not wait for it */
 size_t spark_sequence_n_tokens(const SparkSequence *s);   /* held in the cache */
 
 /* ---- measuring ---- */

@@ -50,6 +50,19 @@ static void turn_stops(Turn *t) {
         app_hold(a);
 }
 
+/* One that has begun goes on only as its application's next ones may begin. */
+static void turn_hold(Turn *t) {
+        const Session *s = t->session;
+        const bool held = s->priority == QUEUE_BACKGROUND && s->app->lane.background_held;
+
+        if (t->state != TURN_RUNNING || t->held == held)
+                return;
+        t->held = held;
+        int r = worker_hold(s->user->worker, t->request, held);
+        if (r < 0)
+                log_warning("Cannot tell the worker to %s a turn: %s, ignoring", held ? "hold" : "go on with", strerror(-r));
+}
+
 /* ---- the end ---- */
 
 static int turn_send_finished(Turn *t, const TurnEnd *end) {
@@ -491,8 +504,12 @@ void turns_finished(User *u, const WorkerFinished *f) {
         penalties_clear(&u->manager->penalties, &t->penalty);
         if (f->reason == WIRE_FINISH_CONTEXT_FULL && !t->cancelled && turn_can_drop(t)) {
                 turn_drop_oldest(t, f->text);
-                if (turn_give(t) < 0)
+                if (turn_give(t) < 0) {
                         turn_fail(t, SPARK_ERROR_WORKER_LOST, "The worker cannot be reached; the call may be made again");
+                        return;
+                }
+                t->held = false;
+                turn_hold(t);
                 return;
         }
         t->finished = *f;
@@ -515,6 +532,7 @@ static bool turn_give_back(Turn *t) {
         if (t->cancelled || t->given_back || worker_has_read(u->worker, t->receipt))
                 return false;
         t->given_back = true;
+        t->held = false;
         t->state = TURN_WAITING;
         list_remove(&t->link);
         turn_stops(t);
@@ -579,5 +597,7 @@ void turns_stop(User *u, const char *text) {
 void turns_hold(User *u) {
         LIST_FOREACH(&u->apps, l)
                 app_hold(LIST_OBJECT(l, App, link));
+        LIST_FOREACH(&u->turns, l)
+                turn_hold(LIST_OBJECT(l, Turn, link));
         turns_schedule(u);
 }

@@ -23,6 +23,7 @@ struct Turn {
         Link link;                         /* in user->asking, the queue, or user->turns */
         TurnState state;
         bool cancelled;                    /* the worker has been told */
+        bool held;                         /* the worker goes no further with it: background work, and the mains have gone */
         bool cut;                          /* REPLY_BYTES_MAX was reached */
         uint64_t number, request;
         Generation generation;

@@ -184,6 +184,10 @@ int worker_cancel(Worker *w, uint64_t request) {
         return w->state == WORKER_READY ? sent(w, wire_send(w->conn, WIRE_CANCEL, NULL, 0, request)) : -ENOTCONN;
 }
 
+int worker_hold(Worker *w, uint64_t request, bool held) {
+        return w->state == WORKER_READY ? sent(w, wire_send(w->conn, WIRE_HOLD, NULL, 0, request, (uint32_t) held)) : -ENOTCONN;
+}
+
 int worker_forget(Worker *w, uint64_t session) {
         return w->state == WORKER_READY ? sent(w, wire_send(w->conn, WIRE_FORGET, NULL, 0, session)) : -ENOTCONN;
 }

@@ -90,6 +90,7 @@ int worker_respond(Worker *w, uint64_t session, uint64_t request, uint64_t domai
 /* Whether the worker has shown to have read the request of that receipt. */
 bool worker_has_read(const Worker *w, uint64_t receipt);
 int worker_cancel(Worker *w, uint64_t request);
+int worker_hold(Worker *w, uint64_t request, bool held);   /* it goes no further until it is let go */
 int worker_forget(Worker *w, uint64_t session);
 int worker_fork(Worker *w, uint64_t session, uint64_t new_session);
 int worker_count(Worker *w, uint64_t request, const char *text, size_t size);

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_PAYLOAD_MAX (8u << 20)       /* a transcript of WIRE_TRANSCRIPT_MAX with its envelope */
 #define WIRE_TRANSCRIPT_MAX (4u << 20)
 #define WIRE_TEXT_MAX (64u << 10)         /* one delta, one error text */
@@ -35,6 +35,7 @@ typedef enum WireDirection { WIRE_TO_WORKER, WIRE_TO_DAEMON } WireDirection;
                    repeat penalty, top-k, repeat window, seed; then the most tokens that prompt and reply may \
                    have together (0: the model's context) */                                          \
         X(CANCEL,      TO_WORKER, "t",          8,                     0, 0)  /* request */                     \
+        X(HOLD,        TO_WORKER, "tu",         12,                    0, 0)  /* request, 1: it goes no further, until 0 */ \
         X(FORGET,      TO_WORKER, "t",          8,                     0, 0)  /* session: its cache may go */   \
         X(FORK,        TO_WORKER, "tt",         16,                    0, 0)  /* session, new session */        \
         X(COUNT,       TO_WORKER, "ts",         WIRE_PAYLOAD_MAX,      0, 0)  /* request, text */               \

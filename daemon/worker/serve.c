@@ -157,6 +157,17 @@ static int on_cancel(Server *s, const WireMessage *m) {
         return 0;
 }
 
+static int on_hold(Server *s, const WireMessage *m) {
+        Session *session = sessions_find_request(&s->sessions, m->fields[0].t);
+        if (m->fields[1].u > 1)
+                return BROKEN;
+        if (session) {
+                spark_sequence_hold(session->sequence, m->fields[1].u);
+                s->work = true;
+        }
+        return 0;
+}
+
 static int on_forget(Server *s, const WireMessage *m) {
         Session *session = sessions_find(&s->sessions, m->fields[0].t);
         int r = 0;
@@ -196,6 +207,7 @@ static int on_inspect(Server *s, const WireMessage *m) {
 static int (*const handlers[WIRE_TYPE_MAX])(Server *s, const WireMessage *m) = {
         [WIRE_RESPOND] = on_respond,
         [WIRE_CANCEL]  = on_cancel,
+        [WIRE_HOLD]    = on_hold,
         [WIRE_FORGET]  = on_forget,
         [WIRE_FORK]    = on_fork,
         [WIRE_COUNT]   = on_count,

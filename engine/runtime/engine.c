@@ -252,7 +252,7 @@ int spark_engine_step(SparkEngine *e, const SparkEvent **ret_events, size_t *ret
                 SparkSequence *s = e->sequences[i];
                 if (s->state == SEQUENCE_DONE)
                         finish(e, s);
-                left = left || sequence_running(s);
+                left = left || (sequence_running(s) && !s->held);
         }
         for (size_t i = 0; i < e->n_events; i++)
                 e->events[i].text = e->text ? e->text + (uintptr_t) e->events[i].text : "";

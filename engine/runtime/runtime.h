@@ -45,6 +45,7 @@ struct SparkSequence {
         SequenceState state;
         SparkFinish finish;                   /* of SEQUENCE_DONE */
         bool cancelled;
+        bool held;                            /* has no rows, keeps its pages while nobody needs them */
         bool starved;                         /* lost its pages to others; waits until all of its context has room */
         bool generating;                      /* has chosen its first token: prompts are then read again, not anew */
         uint32_t max_tokens;

@@ -136,7 +136,7 @@ static SparkSequence *next_of(SparkEngine *e, bool background, SequenceState sta
         SparkSequence *best = NULL;
         for (size_t i = 0; i < e->n_sequences; i++) {
                 SparkSequence *s = e->sequences[i];
-                if (s->state != state || s->params.background != background || in_step(e, s) || (passed[i / 64] >> (i % 64) & 1))
+                if (s->state != state || s->held || s->params.background != background || in_step(e, s) || (passed[i / 64] >> (i % 64) & 1))
                         continue;
                 if (!best || (state == SEQUENCE_PROMPT ? prompt_before(e, s, best) : served_before(s, best)))
                         best = s;
@@ -260,7 +260,7 @@ static void count_shares(SparkEngine *e, bool background) {
                 e->shares[i]->n_running = e->shares[i]->n_generating = 0;
         for (size_t i = 0; i < e->n_sequences; i++) {
                 const SparkSequence *s = e->sequences[i];
-                if (!sequence_running(s) || s->params.background != background)
+                if (!sequence_running(s) || s->held || s->params.background != background)
                         continue;
                 s->share->n_running++;
                 s->share->n_generating += s->state == SEQUENCE_GENERATE;

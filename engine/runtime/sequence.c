@@ -177,7 +177,7 @@ int spark_sequence_start(SparkSequence *s, const SparkStart *start, EngineError 
         sampler_free(s->sampler);
         s->sampler = TAKE_PTR(sampler);
         s->state = SEQUENCE_PROMPT;
-        s->cancelled = s->starved = s->generating = false;
+        s->cancelled = s->held = s->starved = s->generating = false;
         s->max_tokens = start->max_tokens;
         s->ignore_end = start->ignore_end;
         s->drafts = !start->no_drafts;
@@ -193,6 +193,10 @@ int spark_sequence_start(SparkSequence *s, const SparkStart *start, EngineError 
 void spark_sequence_cancel(SparkSequence *s) {
         if (sequence_running(s))
                 s->cancelled = true;
+}
+
+void spark_sequence_hold(SparkSequence *s, bool held) {
+        s->held = held;
 }
 
 size_t spark_sequence_n_tokens(const SparkSequence *s) {

@@ -7,6 +7,8 @@
 #include "tests/bus/client.h"
 #include "tests/test.h"
 
+#define LONG_REPLY 900u                    /* tokens: more than are said before the mains are gone */
+
 static TestClient client;
 static int on_battery;
 static unsigned n_asked;
@@ -37,14 +39,18 @@ static void set_battery(int value) {
         wait_until_asked(before);
 }
 
-static uint64_t begin(const char *priority, char path[PATH_SIZE]) {
+static uint64_t begin_long(const char *priority, uint32_t max_tokens, char path[PATH_SIZE]) {
         sd_bus_message *reply = NULL;
         const char *p;
-        CHECK(call_root(&client, "CreateSession", NULL, &reply, "a{sv}", 2, "priority", "s", priority, "max-tokens", "u", 8u) >= 0);
+        CHECK(call_root(&client, "CreateSession", NULL, &reply, "a{sv}", 2, "priority", "s", priority, "max-tokens", "u", max_tokens) >= 0);
         CHECK(sd_bus_message_read(reply, "o", &p) > 0);
         snprintf(path, PATH_SIZE, "%s", p);
         sd_bus_message_unref(reply);
         return session_respond(&client, path, "Hello");
+}
+
+static uint64_t begin(const char *priority, char path[PATH_SIZE]) {
+        return begin_long(priority, 8, path);
 }
 
 static void check_said(const char *path, uint64_t turn) {
@@ -82,6 +88,40 @@ static void test_battery(void) {
         check_said(path, turn);
 }
 
+static void wait_some(unsigned tenths) {
+        while (tenths-- > 0)
+                client_process(&client, 100000);
+}
+
+static void begin_and_lose_mains(char path[PATH_SIZE], uint64_t *ret_turn) {
+        char other[PATH_SIZE];
+
+        set_battery(0);
+        *ret_turn = begin_long("background", LONG_REPLY, path);
+        while (client_reply(&client, path, *ret_turn)->n_deltas == 0)
+                client_process(&client, 1000000);
+        set_battery(1);
+        check_said(other, begin("interactive", other));
+        wait_some(5);                                           /* what was on its way comes */
+        const unsigned n_deltas = client_reply(&client, path, *ret_turn)->n_deltas;
+        wait_some(10);                                          /* time enough for all of it, were it not held */
+        CHECK_INT(client_reply(&client, path, *ret_turn)->n_deltas, n_deltas);
+        CHECK_INT(client_reply(&client, path, *ret_turn)->n_finished, 0);
+}
+
+static void test_begun(void) {
+        char path[PATH_SIZE];
+        uint64_t turn;
+
+        begin_and_lose_mains(path, &turn);
+        set_battery(0);
+        const Reply *r = client_finish(&client, path, turn);
+        CHECK_STR(r->reason, "length");
+        begin_and_lose_mains(path, &turn);
+        CHECK(call_session(&client, path, "Cancel", NULL, NULL, "ta{sv}", turn, 0) >= 0);
+        CHECK_STR(client_finish(&client, path, turn)->reason, "cancelled");
+}
+
 static void test_cancel(void) {
         char path[PATH_SIZE];
         set_battery(1);
@@ -106,4 +146,5 @@ static void test_rules(void) {
 }
 
 TEST_MAIN({ "on the mains", test_mains }, { "on the battery", test_battery }, { "cancelled while it waits", test_cancel },
+          { "begun before", test_begun },
           { "where the rules allow it", test_rules })

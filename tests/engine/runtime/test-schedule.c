@@ -87,6 +87,43 @@ static void test_background(void) {
         close_fixture(&f);
 }
 
+/* One that is held has no row, and nobody waits for it; then it says what it would have said. */
+static void test_held(void) {
+        Fixture f;
+        Line line[2];
+
+        open_engine(&f);
+        begin(&f, &line[0], 1, false, 40, 20, 1);
+        begin(&f, &line[1], 2, false, 40, 20, 2);
+        while (line[0].n_tokens < 5)
+                step(&f);
+        const unsigned n = line[0].n_tokens;
+        spark_sequence_hold(line[0].sequence, true);
+        while (step(&f))
+                ;
+        CHECK(line[1].finished);
+        CHECK_INT(line[0].n_tokens, n);
+        CHECK_INT(step(&f), 0);
+
+        spark_sequence_hold(line[0].sequence, false);
+        while (step(&f))
+                ;
+        CHECK(line[0].finished);
+        CHECK_INT(line[0].n_tokens, 20);
+
+        begin(&f, &line[0], 1, false, 40, 20, 1);
+        spark_sequence_free(line[1].sequence);
+        begin(&f, &line[1], 2, false, 40, 20, 3);
+        spark_sequence_hold(line[1].sequence, true);
+        spark_sequence_cancel(line[1].sequence);
+        while (step(&f))
+                ;
+        CHECK(line[1].finished);
+        CHECK_INT(line[1].n_tokens, 0);
+        end(line, 2);
+        close_fixture(&f);
+}
+
 /* One app has many replies under way. Another's prompt is read alone in two steps of three, and the many have each of
  * the others. */
 static void test_crowd(void) {
@@ -224,6 +261,6 @@ static void test_shares(void) {
         close_fixture(&f);
 }
 
-TEST_MAIN({ "background waits for interactive", test_background }, { "many replies give way to a first one", test_crowd },
+TEST_MAIN({ "background waits for interactive", test_background }, { "held", test_held }, { "many replies give way to a first one", test_crowd },
           { "what they gave is counted", test_debt },
           { "few replies do not", test_undisturbed }, { "many prompts let another's in", test_prompts }, { "shares", test_shares })
