@@ -20,7 +20,7 @@
 
 #define MIXED_CHUNK_MIN 4u
 #define MIXED_TILE 4u                         /* rows that the kernels compute together: one more costs as much again */
-#define MIXED_SLOWDOWN 1.6                    /* of tokens beside prompts, aimed at: well below 2, as steps vary */
+#define MIXED_SLOWDOWN 1.4                    /* of tokens beside prompts, aimed at: well below 2, as steps vary */
 #define MIXED_STEP 2u                         /* a step's length with a chunk, by that without, aimed at */
 #define MIXED_RECOVER_STEPS 8u                /* without prompts, until they are as quick as alone */
 #define MIXED_TEACH_STEPS 16u                 /* without prompts … */
