@@ -25,7 +25,7 @@ typedef struct TileConfig {
 } TileConfig;
 _Static_assert(sizeof(TileConfig) == 64, "as LDTILECFG reads it");
 
-#if defined(__AMX_INT8__)
+#if defined(__AMX_INT8__) || defined(__AMXINT8__)     /* gcc's name, clang 14's */
 
 static always_inline_ void tiles_configure(const TileConfig *c) {
         __asm__ volatile("ldtilecfg %0" : : "m"(*c));

@@ -111,8 +111,8 @@ static void test_held(void) {
         CHECK(line[0].finished);
         CHECK_INT(line[0].n_tokens, 20);
 
+        end(line, 2);
         begin(&f, &line[0], 1, false, 40, 20, 1);
-        spark_sequence_free(line[1].sequence);
         begin(&f, &line[1], 2, false, 40, 20, 3);
         spark_sequence_hold(line[1].sequence, true);
         spark_sequence_cancel(line[1].sequence);
