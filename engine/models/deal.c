@@ -30,8 +30,8 @@ uint64_t deal_products(const struct SparkModel *m) {
         return n;
 }
 
-/* What a row takes: its products with weights, and those of attention with what it sees, which as floats take about
- * four times as long. */
+/* What a row takes: its products with weights, and those of attention with what it sees, weighed four times: as
+ * floats they took that much longer. What is wrong with it, the paces make up for. */
 static uint64_t row_work(const Forward *f, const Row *row) {
         const Hparams *hp = &f->m->hp;
         uint64_t seen = 0;
