@@ -159,8 +159,12 @@ int worker_receive(Worker *w) {
         }
 }
 
+/* Whether the peer is still there is told by its process or its socket, and that settles what it was given: it is no
+ * fault of this request. */
 static int sent(Worker *w, int r) {
-        return r < 0 ? r : worker_flush(w);
+        if (r >= 0)
+                r = worker_flush(w);
+        return r == -ECONNRESET ? 0 : r;
 }
 
 int worker_respond(Worker *w, uint64_t session, uint64_t request, uint64_t domain, uint64_t flags,

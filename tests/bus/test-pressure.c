@@ -3,6 +3,7 @@
  * the kernel's place. */
 
 #include <fcntl.h>
+#include <signal.h>
 
 #include "tests/bus/client.h"
 #include "tests/test.h"
@@ -28,13 +29,19 @@ static void test_idle_leaves(void) {
         CHECK_INT(worker_pid(&client, NULL), 0);
 }
 
+/* The worker is stopped meanwhile: its reply would be there before sparkd has heard anything. */
 static void test_busy_stays(void) {
         char longer[PATH_SIZE];
         session_open(&client, 400, longer);
-        uint64_t turn = session_respond(&client, longer, "A");
-        client_first_text(&client, longer, turn);
+        client_finish(&client, longer, session_respond(&client, longer, "A"));
         pid_t pid = worker_pid(&client, NULL);
+        REQUIRE(pid > 0);
+        CHECK_INT(kill(pid, SIGSTOP), 0);
+        uint64_t turn = session_respond(&client, longer, "And B?");
         tell();
+        for (int i = 0; i < 3; i++)        /* each takes sparkd's loop round at least once */
+                wait_for_state(&client, "ready");
+        CHECK_INT(kill(pid, SIGCONT), 0);
         Reply *r = client_finish(&client, longer, turn);
         CHECK(strcmp(r->reason, "error") != 0);
         CHECK_INT(worker_pid(&client, NULL), pid);

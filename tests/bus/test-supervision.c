@@ -3,6 +3,7 @@
  * as if nothing had happened. Runs on the default model, and with a watchdog of seconds. */
 
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "tests/bus/client.h"
 #include "tests/test.h"
@@ -51,13 +52,27 @@ static void check_second_turn(const char *path) {
         CHECK_STR(r->text, expected[1]);
 }
 
+/* The hardest moment for it: sparkd learns of the death and of the question at once, in whatever order. */
 static void test_killed_between_turns(void) {
+        const char *daemon = getenv("SPARK_TEST_DAEMON_PID");
         char path[PATH_SIZE];
+        REQUIRE(daemon);
+        const pid_t sparkd = (pid_t) atoi(daemon);
         session_open(&client, 16, path);
         Reply *r = client_finish(&client, path, session_respond(&client, path, questions[0]));
         CHECK_STR(r->text, expected[0]);
-        kill_worker(SIGKILL);
+
+        const pid_t pid = worker_pid(&client, NULL);
+        CHECK_INT(kill(sparkd, SIGSTOP), 0);
+        CHECK_INT(kill(pid, SIGKILL), 0);
+        const pid_t helper = fork();
+        REQUIRE(helper >= 0);
+        if (helper == 0) {
+                usleep(200000);
+                _exit(kill(sparkd, SIGCONT) < 0);
+        }
         check_second_turn(path);
+        CHECK_INT(waitpid(helper, NULL, 0), helper);
 }
 
 static void test_killed_while_loading(void) {
@@ -67,7 +82,10 @@ static void test_killed_while_loading(void) {
         CHECK_STR(r->text, expected[0]);
 
         /* The second turn waits for a new worker, and that one dies before it is ready. */
-        kill_worker(SIGKILL);
+        const pid_t first = worker_pid(&client, NULL);
+        CHECK_INT(kill(first, SIGKILL), 0);
+        while (worker_pid(&client, NULL) == first)
+                usleep(1000);
         uint64_t turn = session_respond(&client, path, questions[1]);
         pid_t pid = 0;
         for (int i = 0; i < 20000 && (pid == 0 || strcmp(state, "loading") != 0); i++)
