@@ -57,12 +57,13 @@ static void held_answered(ConsentWaiter *w, Answer answer, Reason reason) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         Held *h = LIST_OBJECT(w, Held, consent);
         Client *c = h->client;
-        const Caller caller = { .user = c->user, .identity = c->identity, .uid = c->identity.uid, .pid = c->pid, .name = c->name };
+        Caller caller = { .user = c->user, .identity = c->identity, .uid = c->identity.uid, .pid = c->pid, .name = c->name };
         const Want *denied;
         Ruling ruling;
         int r;
 
         if (gate_answered(c->user, &c->identity, &wanted, 1, answer, reason, &ruling, &denied)) {
+                caller.allowed_by = ruling.reason;
                 r = sd_bus_message_rewind(h->message, true);
                 if (r >= 0)
                         r = h->method(h->message, &caller, &error);
@@ -105,8 +106,10 @@ int allow_first(sd_bus_message *message, const Caller *caller, AuthorizedMethod 
         if (ruling.decision == DECISION_DENY)
                 return gate_refuse(caller->user, &caller->identity, &wanted, &ruling, reterr);
         if (ruling.decision == DECISION_ALLOW) {
+                Caller allowed = *caller;
+                allowed.allowed_by = ruling.reason;
                 r = sd_bus_message_rewind(message, true);
-                return r < 0 ? r : method(message, caller, reterr);
+                return r < 0 ? r : method(message, &allowed, reterr);
         }
         r = client_of_message(m, message, &c, reterr);
         if (r >= 0)

@@ -104,6 +104,10 @@ void charge_correct(App *a, uint64_t charged, uint64_t cost) {
         correct_of_day(a, LIMIT_TOKENS_PER_DAY, charged, cost);
 }
 
+bool charge_due(const WorkerFinished *f) {
+        return f->reason != WIRE_FINISH_CONTEXT_FULL && f->reason != WIRE_FINISH_INVALID;
+}
+
 int charge_audio(App *a, uint64_t seconds, sd_bus_error *reterr) {
         return seconds > 0 ? charge_of_day(a, LIMIT_AUDIO_SECONDS_PER_DAY, "seconds of sound a day", seconds, reterr) : 0;
 }

@@ -16,6 +16,9 @@ int charge_tokens(App *a, uint64_t n, sd_bus_error *reterr);
 /* What was charged before, what it came to. */
 void charge_correct(App *a, uint64_t charged, uint64_t cost);
 
+/* Whether it was computed: what was refused as too long or as no conversation was counted, and costs nothing. */
+bool charge_due(const WorkerFinished *f);
+
 /* The same of seconds of sound. */
 int charge_audio(App *a, uint64_t seconds, sd_bus_error *reterr);
 void charge_correct_audio(App *a, uint64_t charged, uint64_t cost);

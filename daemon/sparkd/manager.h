@@ -138,6 +138,7 @@ typedef struct Caller {
         uid_t uid;                         /* as the bus says */
         pid_t pid;
         const char *name;
+        Reason allowed_by;                 /* once it is */
 } Caller;
 
 struct Client {

@@ -9,8 +9,12 @@
 
 #include "daemon/sparkd/limits.h"
 #include "daemon/sparkd/penalty.h"
+#include "daemon/sparkd/worker.h"
+#include "policy/decision.h"
 
 typedef struct User User;
+typedef struct App App;
+typedef struct Caller Caller;
 typedef struct Session Session;
 
 typedef enum PrewarmState { PREWARM_NONE, PREWARM_WAITING, PREWARM_READING, PREWARM_READ } PrewarmState;
@@ -20,15 +24,19 @@ typedef struct Prewarm {
         PenaltyKey key;                    /* the application, and a digest of the instructions */
         uint64_t session, request;         /* towards the worker */
         uint64_t begun;                    /* order */
+        App *app;                          /* a reference, until the ledger knows what it cost */
+        Reason reason;
+        uint64_t charged, called_usec;
         char *json;                        /* while WAITING */
         size_t size;
 } Prewarm;
 
-/* Takes the place of what the application had. The worker was started. */
-int prewarm_begin(User *u, uint64_t app, const char *instructions, sd_bus_error *reterr);
+/* Takes the place of what the application had, where there are instructions. The worker was started. Tokens are charged
+ * as a turn's are, and the ledger hears the end. */
+int prewarm_begin(const Caller *caller, const char *instructions, sd_bus_error *reterr);
 
 void prewarms_give(User *u);                               /* the worker is READY */
-void prewarms_finished(User *u, uint64_t request, bool well);
+void prewarms_finished(User *u, const WorkerFinished *f);
 void prewarms_gone(User *u, bool died);                    /* with the worker; `died`: over what it was reading, perhaps */
 void prewarms_done(User *u);
 

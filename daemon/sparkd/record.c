@@ -127,6 +127,13 @@ static void record(User *u, const LedgerUse *use, Told told) {
         prune(u);
 }
 
+LedgerUse use_of(const App *a, Capability c, Reason why, const char *outcome) {
+        return (LedgerUse) {
+                .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
+                .capability = c, .tool = "", .decision = DECISION_ALLOW, .reason = why, .outcome = outcome,
+        };
+}
+
 void record_use(User *u, const LedgerUse *use) {
         record(u, use, TOLD_USED);
 }

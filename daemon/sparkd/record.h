@@ -12,6 +12,9 @@ Ledger *record_ledger(User *u, int *ret_error);
 
 void record_use(User *u, const LedgerUse *use);
 
+/* What an application was allowed for that reason, how it ended; its cost is the caller's to fill in. Points into a. */
+LedgerUse use_of(const App *a, Capability c, Reason why, const char *outcome);
+
 /* What the user answered, or that nobody did: `outcome` is the answer's name. */
 void record_answer(User *u, const Identity *id, const Want *w, Reason reason, const char *outcome);
 

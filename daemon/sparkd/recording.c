@@ -49,13 +49,11 @@ int recording_reserve(Recording *r, App *a, const RecordingWish *wish, sd_bus_er
 }
 
 static void record_device(const Recording *r, uint64_t usec, const char *outcome) {
-        const Identity *id = &r->app->identity;
+        LedgerUse use = use_of(r->app, r->wish.device, r->reason, outcome);
 
-        record_use(r->app->user, &(LedgerUse) {
-                .time_us = (int64_t) record_now(), .app = id->app, .kind = id->kind, .certainty = id->certainty,
-                .capability = r->wish.device, .tool = "", .decision = DECISION_ALLOW, .reason = r->reason, .outcome = outcome,
-                .audio_ms = r->wish.device == CAPABILITY_MICROPHONE ? (usec + 999) / 1000 : 0, .duration_us = usec,
-        });
+        use.audio_ms = r->wish.device == CAPABILITY_MICROPHONE ? (usec + 999) / 1000 : 0;
+        use.duration_us = usec;
+        record_use(r->app->user, &use);
 }
 
 /* ---- the end ---- */

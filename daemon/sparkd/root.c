@@ -285,8 +285,8 @@ static int prewarm_allowed(sd_bus_message *message, const Caller *c, sd_bus_erro
         r = options_read(message, prewarm_options, ELEMENTSOF(prewarm_options), &o, NULL, reterr);
         if (r >= 0)
                 r = user_start_worker(c->user, reterr);
-        if (r >= 0 && o.instructions && o.instructions[0])
-                r = prewarm_begin(c->user, user_app_id(c->user, &c->identity), o.instructions, reterr);
+        if (r >= 0)
+                r = prewarm_begin(c, o.instructions ?: "", reterr);
         return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
@@ -315,7 +315,7 @@ static int count_allowed(sd_bus_message *message, const Caller *c, sd_bus_error 
         r = sd_bus_message_read(message, "s", &text);
         if (r >= 0)
                 r = user_start_worker(c->user, reterr);
-        return r < 0 ? r : call_begin(c->user, CALL_COUNT, message, text, reterr);
+        return r < 0 ? r : call_begin(c, CALL_COUNT, message, text, reterr);
 }
 
 static int method_count_tokens(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -355,7 +355,7 @@ static int method_verify(sd_bus_message *message, void *userdata, sd_bus_error *
         r = user_of_message(m, message, &u, reterr);
         if (r < 0)
                 return r;
-        return call_begin(u, CALL_VERIFY, message, NULL, reterr);
+        return call_begin(&(Caller) { .user = u }, CALL_VERIFY, message, NULL, reterr);
 }
 
 /* ---- properties ---- */

@@ -112,16 +112,11 @@ int turn_go(Turn *t, sd_bus_error *reterr) {
 
 /* ---- what it cost ---- */
 
-/* What was refused as too long or as no conversation was counted, and not computed. */
-static bool was_computed(const WorkerFinished *f) {
-        return f->reason != WIRE_FINISH_CONTEXT_FULL && f->reason != WIRE_FINISH_INVALID;
-}
-
 /* Where the worker has not said what it cost: what was guessed, had it begun. */
 static void turn_settle_charge(Turn *t, const WorkerFinished *f) {
         uint64_t cost = t->given_usec > 0 ? MAX(t->charged, t->n_tokens) : 0;
         if (f)
-                cost = was_computed(f) ? (uint64_t) f->n_prompt + f->n_generated : 0;
+                cost = charge_due(f) ? (uint64_t) f->n_prompt + f->n_generated : 0;
         charge_correct(t->session->app, t->charged, cost);
 }
 
@@ -131,15 +126,12 @@ static const char *outcome_of(const TurnEnd *end) {
 }
 
 static void turn_record(const Turn *t, const WorkerFinished *f, const char *outcome) {
-        const App *a = t->session->app;
+        LedgerUse use = use_of(t->session->app, CAPABILITY_GENERATE, t->reason, outcome);
 
-        record_use(t->session->user, &(LedgerUse) {
-                .time_us = (int64_t) record_now(), .app = a->identity.app, .kind = a->identity.kind, .certainty = a->identity.certainty,
-                .capability = CAPABILITY_GENERATE, .tool = "", .decision = DECISION_ALLOW, .reason = t->reason,
-                .outcome = outcome,
-                .n_prompt = f && was_computed(f) ? f->n_prompt : 0, .n_generated = f ? f->n_generated : t->n_tokens,
-                .duration_us = manager_now(t->session->user->manager) - t->called_usec,
-        });
+        use.n_prompt = f && charge_due(f) ? f->n_prompt : 0;
+        use.n_generated = f ? f->n_generated : t->n_tokens;
+        use.duration_us = manager_now(t->session->user->manager) - t->called_usec;
+        record_use(t->session->user, &use);
 }
 
 void turn_account(Turn *t, const TurnEnd *end) {

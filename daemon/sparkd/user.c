@@ -72,7 +72,7 @@ static void user_delta(void *userdata, uint64_t request, const char *text, size_
 
 static void user_finished(void *userdata, const WorkerFinished *f) {
         turns_finished(userdata, f);
-        prewarms_finished(userdata, f->request, f->reason == WIRE_FINISH_LENGTH);
+        prewarms_finished(userdata, f);
 }
 
 static void user_counted(void *userdata, uint64_t request, uint32_t n_tokens) {
@@ -197,9 +197,9 @@ User *user_free(User *u) {
         if (u->link.next != &u->link)
                 u->manager->n_users--;
         list_remove(&u->link);
+        prewarms_done(u);
         LIST_FOREACH(&u->apps, l)
                 free(LIST_OBJECT(l, App, link));
-        prewarms_done(u);
         kept_done(u);
         ledger_free(u->ledger);
         sd_event_source_disable_unref(u->tick);

@@ -110,6 +110,33 @@ static void test_corrected(void) {
         check_error(call_root(&client, "Ask", &error, NULL, "sa{sv}", prompt, 0), &error, ERROR("ContextFull"), "requested");
 }
 
+/* Calls that belong to no session are uses, too, and what is read ahead is paid for. */
+static void test_without_session(void) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        static Listed l;
+        size_t n_counted = 0, n_prewarmed = 0, n_paid = 0;
+        rules(ALLOW "TokensPerDay=1000K\n");
+        CHECK(call_root(&client, "CountTokens", &error, NULL, "sa{sv}", "Hello", 0) >= 0);
+        CHECK(call_root(&client, "Prewarm", &error, NULL, "a{sv}", 0) >= 0);
+        CHECK(call_root(&client, "Prewarm", &error, NULL, "a{sv}", 1, "instructions", "s", "Be brief.") >= 0);
+        CHECK(ask(&error, 1) >= 0);             /* behind it */
+        CHECK(call_root(&client, "Prewarm", &error, NULL, "a{sv}", 1, "instructions", "s", "Be brief.") >= 0);
+        ledger_of(&client, self, &l);
+        for (size_t i = 0; i < l.n; i++) {
+                n_counted += strcmp(l.entries[i].outcome, "counted") == 0;
+                n_prewarmed += strcmp(l.entries[i].outcome, "prewarmed") == 0;
+                n_paid += strcmp(l.entries[i].outcome, "prewarmed") == 0 && l.entries[i].tokens > 0;
+        }
+        CHECK_INT(n_counted, 1);
+        CHECK_INT(n_prewarmed, 3);
+        CHECK_INT(n_paid, 1);
+
+        _cleanup_free_ char *text = long_prompt(2000, 1);
+        rules(ALLOW "TokensPerDay=1\n");
+        check_error(call_root(&client, "Prewarm", &error, NULL, "a{sv}", 1, "instructions", "s", text), &error, ERROR("QuotaExceeded"), "tokens a day");
+        rules(ALLOW "TokensPerDay=1000K\n");
+}
+
 static void test_sessions(void) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         char path[3][PATH_SIZE];
@@ -160,5 +187,5 @@ static void test_concurrent(void) {
 
 TEST_MAIN({ "a restart forgives nothing", test_ledger_is_remembered }, { "requests a minute", test_requests },
           { "a guess is corrected", test_corrected },
-          { "what was not computed is given back", test_given_back }, { "sessions", test_sessions }, { "context", test_context },
+          { "what was not computed is given back", test_given_back }, { "without a session", test_without_session }, { "sessions", test_sessions }, { "context", test_context },
           { "replies at a time, turns that wait", test_concurrent })

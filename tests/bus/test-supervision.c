@@ -52,6 +52,14 @@ static void check_second_turn(const char *path) {
         CHECK_STR(r->text, expected[1]);
 }
 
+static int on_counted(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", userdata) <= 0) {
+                printf("# %s\n", sd_bus_message_is_method_error(m, NULL) ? sd_bus_message_get_error(m)->message : "no number");
+                *(uint32_t *) userdata = UINT32_MAX;
+        }
+        return 0;
+}
+
 /* The hardest moment for it: sparkd learns of the death and of the question at once, in whatever order. */
 static void test_killed_between_turns(void) {
         const char *daemon = getenv("SPARK_TEST_DAEMON_PID");
@@ -63,6 +71,12 @@ static void test_killed_between_turns(void) {
         CHECK_STR(r->text, expected[0]);
 
         const pid_t pid = worker_pid(&client, NULL);
+        uint32_t n_tokens = 0;                     /* a call that belongs to no session, and is with the worker */
+        CHECK_INT(kill(pid, SIGSTOP), 0);
+        CHECK(sd_bus_call_method_async(client.bus, NULL, "org.spark.Assistant", "/org/spark/Assistant", "org.spark.Assistant",
+                                       "CountTokens", on_counted, &n_tokens, "sa{sv}", questions[0], 0) >= 0);
+        for (int i = 0; i < 3; i++)
+                wait_for_state(&client, "ready");
         CHECK_INT(kill(sparkd, SIGSTOP), 0);
         CHECK_INT(kill(pid, SIGKILL), 0);
         const pid_t helper = fork();
@@ -72,6 +86,9 @@ static void test_killed_between_turns(void) {
                 _exit(kill(sparkd, SIGCONT) < 0);
         }
         check_second_turn(path);
+        for (int i = 0; i < 600 && n_tokens == 0; i++)
+                client_process(&client, 100000);
+        CHECK(n_tokens > 0 && n_tokens != UINT32_MAX);
         CHECK_INT(waitpid(helper, NULL, 0), helper);
 }
 
