@@ -59,6 +59,11 @@ static bool may_run(const Queue *q, const QueueLane *l, QueuePriority p, size_t 
         return n < parallel || (n < parallel + extra && l->priorities[p].n_running == 0);
 }
 
+void queue_resumed(Queue *q, QueueLane *l, QueuePriority priority) {
+        l->priorities[priority].n_running++;
+        q->n_running[priority]++;
+}
+
 Link *queue_pop(Queue *q, size_t parallel, size_t extra) {
         for (QueuePriority p = 0; p < QUEUE_PRIORITIES; p++) {
                 QueueLane *l = next_lane(q, p);
@@ -67,8 +72,7 @@ Link *queue_pop(Queue *q, size_t parallel, size_t extra) {
                 Link *item = l->priorities[p].items.next;
                 list_append(q->lanes + p, &l->priorities[p].link);
                 queue_remove(q, l, item);
-                l->priorities[p].n_running++;
-                q->n_running[p]++;
+                queue_resumed(q, l, p);
                 return item;
         }
         return NULL;

@@ -34,6 +34,8 @@ void queue_remove(Queue *q, QueueLane *l, Link *item);  /* item waits in l */
 Link *queue_pop(Queue *q, size_t parallel, size_t extra);
 /* One that ran does no longer. */
 void queue_ended(Queue *q, QueueLane *l, QueuePriority priority);
+/* One that was ended goes on, whatever else runs. */
+void queue_resumed(Queue *q, QueueLane *l, QueuePriority priority);
 
 /* A held lane's items are passed over until it is let go, all of them or the background ones. */
 void queue_hold(QueueLane *l, bool held, bool background_held);

@@ -41,26 +41,44 @@ static void turn_runs(Turn *t) {
         app_hold(a);
 }
 
-/* The worker has done with it. */
+/* The worker has done with it, or holds it: what is held was taken off already. */
 static void turn_stops(Turn *t) {
         App *a = t->session->app;
+
+        if (t->held) {
+                t->held = false;
+                return;
+        }
         a->user->n_running--;
         a->n_running--;
         queue_ended(&a->user->queue, &a->lane, t->session->priority);
         app_hold(a);
 }
 
-/* One that has begun goes on only as its application's next ones may begin. */
+static void turn_tell_held(const Turn *t) {
+        int r = worker_hold(t->session->user->worker, t->request, t->held);
+        if (r < 0)
+                log_warning("Cannot tell the worker to %s a turn: %s, ignoring", t->held ? "hold" : "go on with", strerror(-r));
+}
+
+/* One that has begun goes on only as its application's next ones may begin. Meanwhile it takes nobody's place, and goes
+ * on when there is one. */
 static void turn_hold(Turn *t) {
         const Session *s = t->session;
-        const bool held = s->priority == QUEUE_BACKGROUND && s->app->lane.background_held;
+        User *u = s->user;
+        const bool full = s->app->n_running >= charge_replies_max(s->app) || u->n_running >= charge_user_replies_max(u);
+        const bool held = s->priority == QUEUE_BACKGROUND && (s->app->lane.background_held || (t->held && full));
 
         if (t->state != TURN_RUNNING || t->held == held)
                 return;
+        if (held)
+                turn_stops(t);
         t->held = held;
-        int r = worker_hold(s->user->worker, t->request, held);
-        if (r < 0)
-                log_warning("Cannot tell the worker to %s a turn: %s, ignoring", held ? "hold" : "go on with", strerror(-r));
+        if (!held) {
+                queue_resumed(&u->queue, &s->app->lane, s->priority);
+                turn_runs(t);
+        }
+        turn_tell_held(t);
 }
 
 /* ---- the end ---- */
@@ -436,6 +454,9 @@ static int turn_give(Turn *t) {
 void turns_schedule(User *u) {
         const size_t max = charge_user_replies_max(u);
 
+        LIST_FOREACH(&u->turns, l)
+                if (LIST_OBJECT(l, Turn, link)->held)
+                        turn_hold(LIST_OBJECT(l, Turn, link));
         while (worker_state(u->worker) == WORKER_READY && u->n_running < max) {
                 Link *l = queue_pop(&u->queue, u->manager->config.turns_running, TURNS_RUNNING_EXTRA);
                 if (!l)
@@ -508,8 +529,8 @@ void turns_finished(User *u, const WorkerFinished *f) {
                         turn_fail(t, SPARK_ERROR_WORKER_LOST, "The worker cannot be reached; the call may be made again");
                         return;
                 }
-                t->held = false;
-                turn_hold(t);
+                if (t->held)
+                        turn_tell_held(t);
                 return;
         }
         t->finished = *f;
@@ -532,7 +553,6 @@ static bool turn_give_back(Turn *t) {
         if (t->cancelled || t->given_back || worker_has_read(u->worker, t->receipt))
                 return false;
         t->given_back = true;
-        t->held = false;
         t->state = TURN_WAITING;
         list_remove(&t->link);
         turn_stops(t);
