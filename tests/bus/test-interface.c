@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What dbus/ promises of the objects, on a model of random weights: options, errors, who can see what, how turns end. */
 
+#include <signal.h>
+
 #include "tests/bus/errors.h"
 #include "tests/test.h"
 
@@ -135,8 +137,12 @@ static void test_busy_and_cancel(void) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         char path[PATH_SIZE];
         session_open(&client, 1u << 20, path);
+        const pid_t worker = worker_pid(&client, NULL);
+        CHECK(worker > 0);
+        CHECK_INT(kill(worker, SIGSTOP), 0);    /* however quick it is */
         uint64_t turn = session_respond(&client, path, "Go on.");
         check_error(session_try(&client, path, "And?", &error), &error, ERROR("Busy"), "Turn 1");
+        CHECK_INT(kill(worker, SIGCONT), 0);
         CHECK(call_session(&client, path, "Cancel", NULL, NULL, "ta{sv}", turn, 0) >= 0);
         Reply *r = client_finish(&client, path, turn);
         CHECK(strcmp(r->reason, "cancelled") == 0 || strcmp(r->reason, "stop") == 0 || strcmp(r->reason, "length") == 0);
