@@ -41,6 +41,7 @@ void LEVEL(matmul_wide)(const Weight *w, const void *act, uint32_t n_tokens, flo
 bool LEVEL(tiles_work)(void);         /* matmul-amx.c */
 void LEVEL(matmul_float)(const Weight *w, const void *act, uint32_t n_tokens, float *out, size_t out_stride,
                          uint32_t row0, uint32_t row1);
+void LEVEL(activation)(const float *x, uint32_t n_in, bool with_floats, void *ret);
 void LEVEL(kv_store)(KvType type, const KvBlock *block, uint32_t slot, const float *k, const float *v);
 void LEVEL(attend)(const AttendArgs *a);
 #endif

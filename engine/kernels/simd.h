@@ -96,6 +96,9 @@ static always_inline_ vi vi_lookup(const int8_t *table, vi i) {       /* table[1
 static always_inline_ vf vf_from_i32(vi a) { return _mm512_cvtepi32_ps(a); }
 static always_inline_ vf vi_as_vf(vi a) { return _mm512_castsi512_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm512_cvtps_epi32(a); }
+static always_inline_ vi vf_as_vi(vf a) { return _mm512_castps_si512(a); }
+static always_inline_ vi vi_max32(vi a, vi b) { return _mm512_max_epi32(a, b); }
+
 
 /* 32 whole numbers, in order, as int16, saturated. */
 static always_inline_ void vi_store_i16(int16_t *p, const vi a[]) {
@@ -103,7 +106,7 @@ static always_inline_ void vi_store_i16(int16_t *p, const vi a[]) {
         _mm256_storeu_si256((void *) (p + 16), _mm512_cvtsepi32_epi16(a[1]));
 }
 
-/* 32 whole numbers in [-128, 127], in order, as bytes. */
+/* 32 whole numbers, in order, as bytes, saturated. */
 static always_inline_ __m256i vi_bytes(const vi a[]) {
         return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtsepi32_epi8(a[0])), _mm512_cvtsepi32_epi8(a[1]), 1);
 }
@@ -200,6 +203,9 @@ static always_inline_ vi vi_lookup(const int8_t *table, vi i) {
 static always_inline_ vf vf_from_i32(vi a) { return _mm256_cvtepi32_ps(a); }
 static always_inline_ vf vi_as_vf(vi a) { return _mm256_castsi256_ps(a); }
 static always_inline_ vi vi_from_f32(vf a) { return _mm256_cvtps_epi32(a); }
+static always_inline_ vi vf_as_vi(vf a) { return _mm256_castps_si256(a); }
+static always_inline_ vi vi_max32(vi a, vi b) { return _mm256_max_epi32(a, b); }
+
 
 static always_inline_ void vi_store_i16(int16_t *p, const vi a[]) {
         for (unsigned i = 0; i < 2; i++)
@@ -252,14 +258,6 @@ static always_inline_ float vf_hmax(vf a) {
         __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
         c = _mm_max_ps(c, _mm_movehl_ps(c, c));
         return _mm_cvtss_f32(_mm_max_ss(c, _mm_shuffle_ps(c, c, 1)));
-}
-
-/* The sums of the first and of the last 16 signed bytes. */
-static always_inline_ void bytes_sums(__m256i a, int32_t ret[2]) {
-        __m256i s = _mm256_sad_epu8(_mm256_xor_si256(a, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
-        s = _mm256_add_epi32(s, _mm256_unpackhi_epi64(s, s));
-        ret[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(s)) - 16 * 128;
-        ret[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(s, 1)) - 16 * 128;
 }
 
 /* exp(x) to 2e-7 relative, 0 below the smallest normal number, large and finite above 88: 2^n · p(r) with p the

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Vectors, and activations on their way to the products. Compiled once for each vector level; this file holds the
- * level's table. */
+/* Vectors. Compiled once for each vector level; this file holds the level's table. */
 
 #include <math.h>
 
@@ -8,49 +7,6 @@
 #include "engine/kernels/layout.h"
 #include "engine/kernels/level.h"
 #include "engine/kernels/simd.h"
-
-#define VECTORS (BLOCK_COLUMNS / VF_LANES)    /* that a block takes */
-
-/* To nearest, as the field does (d = max / 127). What is not finite in x is not finite in d, and so in the result. */
-static void quantize(const vf x[VECTORS], ActivationBlock *ret) {
-        vf max = vf_abs(x[0]);
-        UNROLL for (unsigned i = 1; i < VECTORS; i++)
-                max = vf_max(max, vf_abs(x[i]));
-
-        float largest = vf_hmax(max), inverse = largest > 0 ? 127.0f / largest : 0;
-        vi q[VECTORS];
-        int32_t sum[2];
-        UNROLL for (unsigned i = 0; i < VECTORS; i++)
-                q[i] = vi_from_f32(vf_mul(x[i], vf_set1(inverse)));
-
-        __m256i bytes = vi_bytes(q);
-        bytes_sums(bytes, sum);
-        _mm256_storeu_si256((__m256i *) (void *) ret->q, bytes);
-        ret->d = largest / 127.0f;
-        ret->sum_d = ret->d * (float) (sum[0] + sum[1]);
-        ret->sum_128 = -128 * (sum[0] + sum[1]);
-        ret->sum_32 = -32 * (sum[0] + sum[1]);
-        for (unsigned h = 0; h < 2; h++) {
-                ret->half_sum_d[h] = ret->d * (float) sum[h];
-                ret->half_sum_32[h] = -32 * sum[h];
-        }
-}
-
-static void activation(const float *x, uint32_t n_in, bool with_floats, void *ret) {
-        ActivationBlock *blocks = ret;
-        float *floats = (float *) (void *) (blocks + activation_blocks(n_in));
-
-        for (uint32_t k = 0; k < activation_blocks(n_in); k++) {
-                vf v[VECTORS];
-                UNROLL for (unsigned i = 0; i < VECTORS; i++) {
-                        uint32_t at = k * BLOCK_COLUMNS + i * VF_LANES;
-                        v[i] = at + VF_LANES <= n_in ? vf_load(x + at) : at < n_in ? vf_load_n(x + at, n_in - at) : vf_set1(0);
-                        if (with_floats && at < n_in)
-                                vf_store(floats + at, v[i]);
-                }
-                quantize(v, &blocks[k]);
-        }
-}
 
 static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *ret) {
         vf sum = vf_set1(0);
@@ -119,7 +75,7 @@ const Kernels LEVEL(kernels) = {
         .packed_size = layout_packed_size,
         .pack = layout_pack,
         .activation_size = layout_activation_size,
-        .activation = activation,
+        .activation = LEVEL(activation),
         .matmul = LEVEL(matmul),
         .rms_norm = rms_norm,
         .add = add,

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "engine/kernels/cpu.h"
+#include "engine/kernels/layout.h"
 #include "tests/engine/kernels/kernels-data.h"
 #include "tests/test.h"
 
@@ -153,6 +154,60 @@ static void test_row(void) {
         check_all(check_row);
 }
 
+/* Each block alone, by its definition. */
+static void check_activation(const Kernels *k, uint32_t n, bool floats, float odd_one) {
+        float *x = random_floats(n);
+        uint8_t *act = buffer(k->activation_size(n, floats));
+
+        for (uint32_t i = 0; i < n; i++)
+                x[i] *= i / 32 % 3 == 1 ? 0 : (float) (i / 32 + 1);
+        x[n / 2] = odd_one;
+        k->activation(x, n, floats, act);
+        for (uint32_t b = 0; b < activation_blocks(n); b++) {
+                const ActivationBlock *got = (const ActivationBlock *) (void *) act + b;
+                const uint32_t end = MIN(n, 32 * b + 32);
+                int32_t sums[2] = {};
+                float largest = 0;
+
+                if (n / 2 / 32 == b && !isfinite(odd_one)) {
+                        CHECK(!isfinite(got->d));
+                        continue;
+                }
+                for (uint32_t i = 32 * b; i < end; i++)
+                        largest = fmaxf(largest, fabsf(x[i]));
+                CHECK(got->d == largest / 127);
+                for (uint32_t i = 32 * b; i < 32 * b + 32; i++) {
+                        const float want = i < end && largest > 0 ? rintf(x[i] * (127 / largest)) : 0;
+                        CHECK_INT(got->q[i - 32 * b], (int) want);
+                        sums[i % 32 / 16] += (int) want;
+                }
+                for (unsigned h = 0; h < 2; h++) {
+                        CHECK(got->half_sum_d[h] == got->d * (float) sums[h]);
+                        CHECK_INT(got->half_sum_32[h], -32 * sums[h]);
+                }
+                CHECK(got->sum_d == got->d * (float) (sums[0] + sums[1]));
+                CHECK_INT(got->sum_32, -32 * (sums[0] + sums[1]));
+                CHECK_INT(got->sum_128, -128 * (sums[0] + sums[1]));
+        }
+        if (floats)
+                CHECK(memcmp(act + activation_blocks(n) * sizeof(ActivationBlock), x, n * sizeof *x) == 0);
+        free(x);
+        free(act);
+}
+
+static void test_activations(void) {
+        const Kernels *k;
+
+        for (size_t level = 1; (k = kernels_at(level)); level++)
+                for (uint32_t n = 1; kernels_select(k->name) && n < 600; n += n < 300 ? 7 : 31)
+                        for (unsigned floats = 0; floats < 2; floats++) {
+                                check_activation(k, n, floats, -0.0f);
+                                check_activation(k, n, floats, 1e5f);
+                                check_activation(k, n, floats, INFINITY);
+                                check_activation(k, n, floats, NAN);
+                        }
+}
+
 typedef struct Vectors {
         float *x, *y, *got;
         uint32_t n;
@@ -267,6 +322,7 @@ TEST_MAIN(
         { "products, rounded activations", test_matmul_rounded },
         { "products, however cut", test_cuts },
         { "a row as floats", test_row },
+        { "activations", test_activations },
         { "vectors", test_vectors },
         { "vectors, extreme", test_vectors_extreme },
 )
