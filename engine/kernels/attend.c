@@ -80,34 +80,40 @@ static always_inline_ void product(const KvType type, const bool values, const u
                         vf_store(a->sums[r] + a->column + v * VF_LANES, sum[r][v]);
 }
 
-static always_inline_ vi load_pair(const void *row, uint32_t pair) {
+/* Sums of whole numbers have the type that the instruction has: of vi, they would be copied in every round of the loop. */
+typedef int32_t vi32 __attribute__((vector_size(sizeof(vi))));
+
+static always_inline_ vi load_pair(const int16_t *row, size_t pair) {
         int32_t two;
-        memcpy(&two, (const int16_t *) row + 2 * (size_t) pair, sizeof two);
+        memcpy(&two, row + 2 * pair, sizeof two);
         return vi_set1(two);
 }
 
 /* The same for KV_I16. Factors begin at one: weighted sums are always added. */
 static always_inline_ void product_pairs(const bool values, const unsigned R, const ProductArgs *a) {
         const unsigned line = KV_LANES * 2 * sizeof(int16_t);
-        vi dot[TILE_ROWS_MAX][VECTORS];
+        const int16_t *row[TILE_ROWS_MAX];
+        vi32 dot[TILE_ROWS_MAX][VECTORS];
 
-        UNROLL for (unsigned r = 0; r < R; r++)
+        UNROLL for (unsigned r = 0; r < R; r++) {
+                row[r] = a->rows[r];
                 UNROLL for (unsigned v = 0; v < VECTORS; v++)
-                        dot[r][v] = vi_zero();
+                        dot[r][v] = (vi32) vi_zero();
+        }
 
-        for (uint32_t i = a->lo / 2; i < (a->hi + 1) / 2; i++) {
-                const uint8_t *numbers = a->numbers + (size_t) i * line;
+        for (size_t i = a->lo / 2; i < (a->hi + 1) / 2; i++) {
+                const uint8_t *numbers = a->numbers + i * line;
                 vi x[VECTORS];
 
                 if (a->next)
                         UNROLL for (unsigned at = 0; at < line; at += 64)
-                                _mm_prefetch((const char *) a->next + (size_t) i * line + at, _MM_HINT_T0);
+                                _mm_prefetch((const char *) a->next + i * line + at, _MM_HINT_T0);
                 UNROLL for (unsigned v = 0; v < VECTORS; v++)
                         x[v] = vi_load(numbers + v * sizeof(vi));
                 UNROLL for (unsigned r = 0; r < R; r++) {
-                        vi pair = load_pair(a->rows[r], i);
+                        vi pair = load_pair(row[r], i);
                         UNROLL for (unsigned v = 0; v < VECTORS; v++)
-                                dot[r][v] = vi_dot2(dot[r][v], x[v], pair);
+                                dot[r][v] = (vi32) vi_dot2((vi) dot[r][v], x[v], pair);
                 }
         }
 
@@ -115,10 +121,10 @@ static always_inline_ void product_pairs(const bool values, const unsigned R, co
                 UNROLL for (unsigned v = 0; v < VECTORS; v++) {
                         float *to = a->sums[r] + a->column + v * VF_LANES;
                         if (values)
-                                vf_store(to, vf_fma(vf_from_i32(dot[r][v]), vf_set1(a->units[r]),
+                                vf_store(to, vf_fma(vf_from_i32((vi) dot[r][v]), vf_set1(a->units[r]),
                                                     vf_mul(vf_load(to), vf_set1(a->factors[r]))));
                         else
-                                vi_store(to, dot[r][v]);
+                                vi_store(to, (vi) dot[r][v]);
                 }
 }
 
