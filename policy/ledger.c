@@ -10,11 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "policy/ledger-log.h"
 #include "policy/ledger.h"
-
-/* Of the log, brought into the file at a time, with three waits for the disk. Fewer wait oftener, more wait longer:
- * docs/measurements.md. */
-#define CHECKPOINT_PAGES 250
 
 typedef enum Statement {
         ST_ADD_USE,
@@ -85,24 +82,12 @@ static const char *const migrations[LEDGER_SCHEMA] = {
 
 struct Ledger {
         sqlite3 *db;
+        LedgerLog *log;
         sqlite3_stmt *statements[ST_MAX_];
 };
 
-static int from_sqlite(int rc) {
-        switch (rc & 0xff) {
-        case SQLITE_OK: case SQLITE_ROW: case SQLITE_DONE: return 0;
-        case SQLITE_NOMEM: return -ENOMEM;
-        case SQLITE_FULL: return -ENOSPC;
-        case SQLITE_BUSY: case SQLITE_LOCKED: return -EBUSY;
-        case SQLITE_READONLY: case SQLITE_PERM: case SQLITE_AUTH: return -EACCES;
-        case SQLITE_CANTOPEN: return -ENOENT;
-        case SQLITE_CORRUPT: case SQLITE_NOTADB: case SQLITE_SCHEMA: return -EBADMSG;
-        default: return -EIO;
-        }
-}
-
 static int execute(sqlite3 *db, const char *sql) {
-        return from_sqlite(sqlite3_exec(db, sql, NULL, NULL, NULL));
+        return errno_of_sqlite(sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
 static int one_number(sqlite3 *db, const char *sql, int64_t *ret) {
@@ -111,7 +96,7 @@ static int one_number(sqlite3 *db, const char *sql, int64_t *ret) {
         if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
                 *ret = sqlite3_column_int64(st, 0);
         sqlite3_finalize(st);
-        return rc == SQLITE_ROW ? 0 : from_sqlite(rc == SQLITE_DONE ? SQLITE_CORRUPT : rc);
+        return rc == SQLITE_ROW ? 0 : errno_of_sqlite(rc == SQLITE_DONE ? SQLITE_CORRUPT : rc);
 }
 
 static int migrate(sqlite3 *db) {
@@ -158,8 +143,8 @@ int ledger_open(const char *path, Ledger **ret) {
                 return -ENOMEM;
         int rc = sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
         if (rc != SQLITE_OK)
-                return from_sqlite(rc);
-        sqlite3_busy_timeout(l->db, 100);       /* a reader's check-point; sparkd is the only writer */
+                return errno_of_sqlite(rc);
+        sqlite3_busy_timeout(l->db, 100);       /* another program's; sparkd is the only writer */
         sqlite3_limit(l->db, SQLITE_LIMIT_ATTACHED, 0);
         sqlite3_db_config(l->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         sqlite3_db_config(l->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -167,7 +152,7 @@ int ledger_open(const char *path, Ledger **ret) {
         if (r >= 0)
                 r = execute(l->db, "PRAGMA synchronous = NORMAL");
         if (r >= 0)
-                r = from_sqlite(sqlite3_wal_autocheckpoint(l->db, CHECKPOINT_PAGES));
+                r = errno_of_sqlite(sqlite3_wal_autocheckpoint(l->db, 0));
         if (r >= 0)
                 r = migrate(l->db);
         if (r < 0)
@@ -175,8 +160,12 @@ int ledger_open(const char *path, Ledger **ret) {
         for (size_t i = 0; i < ST_MAX_; i++) {
                 rc = sqlite3_prepare_v3(l->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &l->statements[i], NULL);
                 if (rc != SQLITE_OK)
-                        return rc == SQLITE_ERROR ? -EBADMSG : from_sqlite(rc);
+                        return rc == SQLITE_ERROR ? -EBADMSG : errno_of_sqlite(rc);
         }
+        /* Only now: a file that is refused is closed as SQLite does, which leaves no log beside it. */
+        r = ledger_log_new(l->db, path, &l->log);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -186,9 +175,14 @@ Ledger *ledger_free(Ledger *l) {
                 return NULL;
         for (size_t i = 0; i < ST_MAX_; i++)
                 sqlite3_finalize(l->statements[i]);
+        ledger_log_free(l->log);
         sqlite3_close(l->db);
         free(l);
         return NULL;
+}
+
+int ledger_problem(const Ledger *l) {
+        return ledger_log_error(l->log);
 }
 
 /* A statement that is being filled: the first value that cannot be bound is what running it returns. */
@@ -223,7 +217,7 @@ static void release(const Filled *f) {
 static int run(const Filled *f) {
         int rc = step(f);
         release(f);
-        return from_sqlite(rc);
+        return errno_of_sqlite(rc);
 }
 
 int ledger_add_use(Ledger *l, const LedgerUse *u) {
@@ -297,7 +291,7 @@ int ledger_get_answer(Ledger *l, const char *app, Capability c, const char *tool
                 *ret_certainty = CERTAINTY_UNKNOWN;
         }
         release(&f);
-        return from_sqlite(rc);
+        return errno_of_sqlite(rc);
 }
 
 int ledger_reset_answers(Ledger *l, const char *app, Capability c, const char *tool, uint64_t *ret_n) {
@@ -324,7 +318,7 @@ int ledger_answers(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a)
                         r = each(userdata, &a);
         }
         sqlite3_reset(st);
-        return r != 0 ? r : from_sqlite(rc);
+        return r != 0 ? r : errno_of_sqlite(rc);
 }
 
 int ledger_keep(Ledger *l, const LedgerKept *k) {
@@ -360,7 +354,7 @@ int ledger_kept(Ledger *l, const char *boot, int (*each)(void *userdata, const L
                         r = each(userdata, &k);
         }
         sqlite3_reset(st);
-        return r != 0 ? r : from_sqlite(rc);
+        return r != 0 ? r : errno_of_sqlite(rc);
 }
 
 int ledger_seen(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a, int64_t last_use_us), void *userdata) {
@@ -374,7 +368,7 @@ int ledger_seen(Ledger *l, int (*each)(void *userdata, const LedgerAnswer *a, in
                         r = each(userdata, &a, sqlite3_column_int64(st, 6));
         }
         sqlite3_reset(st);
-        return r != 0 ? r : from_sqlite(rc);
+        return r != 0 ? r : errno_of_sqlite(rc);
 }
 
 int ledger_uses(Ledger *l, int64_t since_us, const char *app, int (*each)(void *userdata, const LedgerUse *u), void *userdata) {
@@ -396,7 +390,7 @@ int ledger_uses(Ledger *l, int64_t since_us, const char *app, int (*each)(void *
                         r = each(userdata, &u);
         }
         release(&f);
-        return r != 0 ? r : from_sqlite(rc);
+        return r != 0 ? r : errno_of_sqlite(rc);
 }
 
 int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret) {
@@ -408,7 +402,7 @@ int ledger_tokens(Ledger *l, int64_t since_us, const char *app, uint64_t *ret) {
         if (rc == SQLITE_ROW)
                 *ret = (uint64_t) MAX(sqlite3_column_int64(f.st, 0), (sqlite3_int64) 0);
         release(&f);
-        return from_sqlite(rc);
+        return errno_of_sqlite(rc);
 }
 
 /* One of the statements that delete, with its numbers. */

@@ -5,7 +5,10 @@
  * app, certainty, capability, outcome, tokens, duration. Never content: there is no column that could hold any.
  *
  * A row is committed when the call that wrote it returns; the death of the process at any moment loses nothing that was
- * committed. (Power loss may cost the last moments: WAL with synchronous=NORMAL, https://www.sqlite.org/wal.html.) */
+ * committed. (Power loss may cost the last moments: WAL with synchronous=NORMAL, https://www.sqlite.org/wal.html.)
+ *
+ * Rows go to a log, PATH-wal, and from there to PATH in a thread of the ledger's own (policy/ledger-log.h), which lives as
+ * long as that takes. Both files, and PATH-shm, stay when the ledger is closed; a copy needs the first two. */
 
 #include <stdint.h>
 
@@ -22,8 +25,14 @@ typedef struct Ledger Ledger;
 /* Opens or makes `path` (0600) and brings an older schema up to date. -EBADMSG: not a ledger, or damaged; -ENOTSUP: made
  * by a newer Spark. */
 int ledger_open(const char *path, Ledger **ret);
+
+/* Waits, where a thread is under way, for one sync of the disk at most; never for a whole checkpoint. */
 Ledger *ledger_free(Ledger *l);
 DEFINE_CLEANUP(Ledger, ledger_free);
+
+/* 0, or why the log is not brought into the file as it should be. -EAGAIN: no thread can be started, and whoever writes
+ * waits for the disk now and then; others: it stays in the log. Nothing is lost by either. */
+int ledger_problem(const Ledger *l);
 
 typedef struct LedgerUse {
         int64_t time_us;                /* CLOCK_REALTIME */

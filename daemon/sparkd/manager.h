@@ -111,7 +111,7 @@ struct User {
         Link kept;                         /* kept.c: answers for this session */
         size_t n_kept;
         Ledger *ledger;                    /* record.c */
-        int ledger_error;
+        int ledger_error, ledger_problem;  /* of opening it; of its log, as told last */
         bool ledger_complained, restored, kept_restored;
         uint64_t ledger_tried_usec, pruned_usec, recheck;
         Refusals refusals;

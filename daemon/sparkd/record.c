@@ -124,6 +124,10 @@ static void record(User *u, const LedgerUse *use, Told told) {
         if (r < 0 && !u->ledger_complained)
                 log_error("A use cannot be written to the ledger of user %u: %s; this is told once", (unsigned) u->uid, strerror(-r));
         u->ledger_complained = r < 0;
+        int problem = ledger_problem(l);
+        if (problem < 0 && problem != u->ledger_problem)
+                log_warning("The log of the ledger of user %u is not brought into its file as it should be: %s, ignoring", (unsigned) u->uid, strerror(-problem));
+        u->ledger_problem = problem;
         prune(u);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How long a ledger can hold up whoever writes to it, which is sparkd's only thread: the slowest rows of many (those at which
- * SQLite's log is brought into the file), pruning, and what is read again at the start, in a ledger as full as one may be.
+/* How long a ledger can hold up whoever writes to it, which is sparkd's loop: the slowest rows of many (those at which
+ * SQLite's log is brought into the file, or begun anew), pruning, and what is read again at the start, in a ledger as full as
+ * one may be. Without a pause rows come faster than any log can be brought in beside them.
  *
- *   bench-ledger FOLDER [ROWS]       the folder decides the disk; the ledger in it is removed */
+ *   bench-ledger FOLDER [ROWS [PAUSE]]    the folder decides the disk; the ledger in it is removed; ms between timed rows */
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "policy/ledger.h"
 
 #define ADDED 20000u                       /* rows that are timed */
+#define ADDED_SLOWLY 4000u                 /* … with a pause before each */
 #define APPS 200u
 #define DAY INT64_C(86400000000)
 
@@ -51,23 +53,25 @@ static void fill(const char *path, unsigned n, int64_t now) {
         free(sql);
 }
 
-static void add(Ledger *l, int64_t now) {
+static void add(Ledger *l, int64_t now, unsigned pause_ms) {
         static double v[ADDED];
         char app[64];
-        unsigned n_slow = 0;
+        unsigned n = pause_ms > 0 ? ADDED_SLOWLY : ADDED, n_slow = 0;
 
-        for (unsigned i = 0; i < ADDED; i++) {
+        for (unsigned i = 0; i < n; i++) {
+                if (pause_ms > 0)
+                        usleep(pause_ms * 1000);
                 snprintf(app, sizeof app, "org.example.App%u", i * 7919 % APPS);
                 const LedgerUse u = { .time_us = now + i, .app = app, .certainty = CERTAINTY_SANDBOXED, .tool = "", .outcome = "stop", .n_prompt = 100 };
                 double start = now_ms();
                 REQUIRE(ledger_add_use(l, &u) == 0);
                 v[i] = now_ms() - start;
         }
-        qsort(v, ADDED, sizeof *v, compare);
-        for (unsigned i = 0; i < ADDED; i++)
+        qsort(v, n, sizeof *v, compare);
+        for (unsigned i = 0; i < n; i++)
                 n_slow += v[i] > 1;
-        printf("a row of %u: %.3f ms, one in a hundred %.3f, one in a thousand %.2f, longest %.1f; %u above 1 ms\n", ADDED, v[ADDED / 2],
-               v[ADDED - ADDED / 100], v[ADDED - ADDED / 1000], v[ADDED - 1], n_slow);
+        printf("a row of %u: %.3f ms, one in a hundred %.3f, one in a thousand %.2f, longest %.1f; %u above 1 ms\n", n, v[n / 2],
+               v[n - n / 100], v[n - n / 1000], v[n - 1], n_slow);
 }
 
 static int count(void *userdata, const LedgerUse *u) {
@@ -92,7 +96,7 @@ int main(int argc, char **argv) {
         fill(path, n, now);
         REQUIRE(ledger_open(path, &l) == 0);
 
-        add(l, now);
+        add(l, now, argc > 3 ? (unsigned) atoi(argv[3]) : 0);
         double start = now_ms();
         REQUIRE(ledger_uses(l, now - DAY, NULL, count, &n_read) == 0);
         printf("the last day, %u rows: %.1f ms\n", n_read, now_ms() - start);

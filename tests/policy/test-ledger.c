@@ -65,6 +65,14 @@ static void test_answers(void) {
         CHECK_INT(ledger_set_answer(l, &(LedgerAnswer) { odd, CAPABILITY_CAMERA, "", CERTAINTY_UNIT, ANSWER_ALWAYS, 1 }), 0);
         CHECK_INT(ledger_get_answer(l, odd, CAPABILITY_CAMERA, "", &a, &c), 0);
         CHECK_INT(a, ANSWER_ALWAYS);
+
+        l = ledger_free(l);
+        for (const char *const *side = (const char *[]) { "-wal", "-shm", NULL }; *side; side++) {
+                char name[80];
+                snprintf(name, sizeof name, "%s%s", path, *side);
+                CHECK_INT(stat(name, &st), 0);
+                CHECK_INT(st.st_mode & 0777, 0600);
+        }
 }
 
 typedef struct Seen {
@@ -273,6 +281,7 @@ static void test_kills(void) {
         CHECK(committed != MAP_FAILED);
         srand(11);
         for (int i = 0; i < KILLS; i++) {
+                uint64_t was = *committed;
                 pid_t pid = fork();
                 if (pid == 0) {
                         Ledger *l = NULL;
@@ -286,6 +295,8 @@ static void test_kills(void) {
                         }
                 }
                 CHECK(pid > 0);
+                while (i % 4 == 0 && *committed == was && waitpid(pid, NULL, WNOHANG) == 0)
+                        usleep(500);            /* others die while they open it */
                 nanosleep(&(struct timespec) { .tv_nsec = 1000000 + rand() % 14000000 }, NULL);
                 CHECK_INT(kill(pid, SIGKILL), 0);
                 int status;
