@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "engine/kernels/kernels.h"
 #include "engine/runtime/kv-cache.h"
 
 #define HASH_SIZE_MIN 64u
@@ -74,7 +74,7 @@ static void unlist(KvCache *c, KvPage *p) {
 
 static void page_free(KvCache *c, KvPage *p) {
         c->bytes -= c->page_sizes[p->group];
-        free(p->data);
+        munmap(p->data, c->page_sizes[p->group]);
         free(p);
 }
 
@@ -123,14 +123,13 @@ int kv_cache_page(KvCache *c, unsigned group, KvPage **ret) {
         _cleanup_free_ KvPage *p = calloc(1, sizeof *p);
         if (!p)
                 return -ENOMEM;
-        do
-                p->data = aligned_alloc(KERNELS_ALIGN, size);
-        while (!p->data && drop_oldest(c));
-        if (!p->data)
-                return -ENOMEM;
-
-        /* Kernels read whole blocks and mask: what lies past the last position must be numbers. */
-        memset(p->data, 0, size);
+        /* Kernels read whole blocks and mask: what lies past the last position must be numbers. Zeros come with mapped
+         * memory, and its first touch is paid for by the threads that store, not here while they wait. */
+        void *data;
+        while ((data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == MAP_FAILED)
+                if (!drop_oldest(c))
+                        return -ENOMEM;
+        p->data = data;
         p->group = (uint8_t) group;
         p->n_owners = 1;
         c->bytes += size;
