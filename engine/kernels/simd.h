@@ -87,6 +87,7 @@ static always_inline_ vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 static always_inline_ vi vi_add32(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static always_inline_ vi vi_shl16(vi a, unsigned n) { return _mm512_slli_epi16(a, n); }
 static always_inline_ vi vi_shr16(vi a, unsigned n) { return _mm512_srli_epi16(a, n); }
+static always_inline_ vi vi_shl32(vi a, unsigned n) { return _mm512_slli_epi32(a, n); }
 static always_inline_ vi vi_sra32(vi a, unsigned n) { return _mm512_srai_epi32(a, n); }
 static always_inline_ vi vi_add8(vi a, vi b) { return _mm512_add_epi8(a, b); }
 static always_inline_ vi vi_or_and(vi a, vi b, vi mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xf8); } /* a | (b & mask) */
@@ -194,6 +195,7 @@ static always_inline_ vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 static always_inline_ vi vi_add32(vi a, vi b) { return _mm256_add_epi32(a, b); }
 static always_inline_ vi vi_shl16(vi a, unsigned n) { return _mm256_slli_epi16(a, (int) n); }
 static always_inline_ vi vi_shr16(vi a, unsigned n) { return _mm256_srli_epi16(a, (int) n); }
+static always_inline_ vi vi_shl32(vi a, unsigned n) { return _mm256_slli_epi32(a, (int) n); }
 static always_inline_ vi vi_sra32(vi a, unsigned n) { return _mm256_srai_epi32(a, (int) n); }
 static always_inline_ vi vi_add8(vi a, vi b) { return _mm256_add_epi8(a, b); }
 static always_inline_ vi vi_or_and(vi a, vi b, vi mask) { return _mm256_or_si256(a, _mm256_and_si256(b, mask)); }
