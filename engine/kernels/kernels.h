@@ -58,6 +58,9 @@ typedef struct Kernels {
         void (*silu_mul)(float *gate, const float *up, uint32_t n);              /* gate = silu(gate) · up */
         void (*gelu_mul)(float *gate, const float *up, uint32_t n);              /* tanh approximation */
         void (*axpy)(float *ret, const float *x, float a, uint32_t n);           /* ret += a · x (experts) */
+        /* Turns pair i of x by the angle whose cosine is c[i] and sine s[i], without fused steps: the same bits in every
+         * level. Pairs are (x[i], x[i + n]), or, where `adjacent`, (x[2i], x[2i + 1]). */
+        void (*rope)(float *x, const float *c, const float *s, uint32_t n, bool adjacent);
 
         /* Attention over pages: see attend.h. */
         void (*kv_store)(KvType type, const KvBlock *block, uint32_t slot, const float *k, const float *v);

@@ -26,6 +26,14 @@
 #define WIDE_TOKENS 20u               /* from so many on, weights are unpacked once for all */
 #define ATTEND_ROWS 48u               /* (query, head) pairs that walk the pages together, or one query's */
 
+/* One pair of rope(), by the steps that every level takes. */
+static inline void turn_pair(float *x, float *y, float c, float s) {
+        const float a = *x, b = *y;
+
+        *x = a * c - b * s;
+        *y = a * s + b * c;
+}
+
 extern const Kernels kernels_scalar, kernels_avx2, kernels_avx2_vnni, kernels_avx512, kernels_avx512_vnni, kernels_amx;
 
 /* The files that are compiled once for each vector level get its name as LEVEL_ID and "name" as LEVEL_NAME. */

@@ -95,6 +95,11 @@ static void axpy(float *ret, const float *x, float a, uint32_t n) {
                 ret[i] += a * x[i];
 }
 
+static void rope(float *x, const float *c, const float *s, uint32_t n, bool adjacent) {
+        for (uint32_t i = 0; i < n; i++)
+                turn_pair(&x[adjacent ? 2 * i : i], &x[adjacent ? 2 * i + 1 : i + n], c[i], s[i]);
+}
+
 const Kernels kernels_scalar = {
         .name = "scalar",
         .supported = supported,
@@ -108,6 +113,7 @@ const Kernels kernels_scalar = {
         .silu_mul = silu_mul,
         .gelu_mul = gelu_mul,
         .axpy = axpy,
+        .rope = rope,
         .kv_store = scalar_kv_store,
         .attend = scalar_attend,
 };

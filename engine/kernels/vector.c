@@ -98,6 +98,41 @@ static void gelu_mul(float *gate, const float *up, uint32_t n) {
         each(OP_GELU, gate, up, 0, n);
 }
 
+#if VF_LANES == 16
+/* Each of 8 floats twice; each two floats exchanged; a - b and a + b in turn. */
+static always_inline_ vf load_twice(const float *p) {
+        const vi which = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+        return _mm512_permutexvar_ps(which, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
+static always_inline_ vf swap(vf a) { return _mm512_permute_ps(a, 0xb1); }
+static always_inline_ vf sub_add(vf a, vf b) { return _mm512_mask_sub_ps(vf_add(a, b), 0x5555, a, b); }
+#else
+static always_inline_ vf load_twice(const float *p) {
+        const vf four = _mm256_castps128_ps256(_mm_loadu_ps(p));
+        return _mm256_permutevar8x32_ps(four, _mm256_set_epi32(3, 3, 2, 2, 1, 1, 0, 0));
+}
+static always_inline_ vf swap(vf a) { return _mm256_permute_ps(a, 0xb1); }
+static always_inline_ vf sub_add(vf a, vf b) { return _mm256_addsub_ps(a, b); }
+#endif
+
+static void rope(float *x, const float *c, const float *s, uint32_t n, bool adjacent) {
+        uint32_t i = 0;
+
+        if (adjacent)
+                for (; i + VF_LANES / 2 <= n; i += VF_LANES / 2) {
+                        const vf v = vf_load(x + 2 * i);
+                        vf_store(x + 2 * i, sub_add(vf_mul(v, load_twice(c + i)), vf_mul(swap(v), load_twice(s + i))));
+                }
+        else
+                for (; i + VF_LANES <= n; i += VF_LANES) {
+                        const vf a = vf_load(x + i), b = vf_load(x + i + n), cos = vf_load(c + i), sin = vf_load(s + i);
+                        vf_store(x + i, vf_sub(vf_mul(a, cos), vf_mul(b, sin)));
+                        vf_store(x + i + n, vf_add(vf_mul(a, sin), vf_mul(b, cos)));
+                }
+        for (; i < n; i++)
+                turn_pair(&x[adjacent ? 2 * i : i], &x[adjacent ? 2 * i + 1 : i + n], c[i], s[i]);
+}
+
 const Kernels LEVEL(kernels) = {
         .name = LEVEL_NAME,
         .supported = LEVEL(cpu_has),
@@ -111,6 +146,7 @@ const Kernels LEVEL(kernels) = {
         .silu_mul = silu_mul,
         .gelu_mul = gelu_mul,
         .axpy = axpy,
+        .rope = rope,
         .kv_store = LEVEL(kv_store),
         .attend = LEVEL(attend),
 };

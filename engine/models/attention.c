@@ -37,24 +37,6 @@ static QkvShare qkv_share(const Lane *l) {
         }
 }
 
-static void rope_row(const Forward *f, const LayerPlan *plan, uint32_t t, float *x) {
-        const uint32_t n = f->m->hp.n_rot / 2;
-        const float *c = f->rope_cos[plan->rope] + t * f->rope_stride, *s = f->rope_sin[plan->rope] + t * f->rope_stride;
-
-        if (f->m->architecture->rope_style == ROPE_HALVES)
-                for (uint32_t i = 0; i < n; i++) {
-                        const float a = x[i], b = x[i + n];
-                        x[i] = a * c[i] - b * s[i];
-                        x[i + n] = a * s[i] + b * c[i];
-                }
-        else
-                for (uint32_t i = 0; i < n; i++) {
-                        const float a = x[2 * i], b = x[2 * i + 1];
-                        x[2 * i] = a * c[i] - b * s[i];
-                        x[2 * i + 1] = a * s[i] + b * c[i];
-                }
-}
-
 /* One head's vector, from the projection to what is multiplied: norm, rope, norm without weights. */
 static void turn_head(Lane *l, uint32_t layer, uint32_t t, float *x, const float *norm) {
         const Forward *f = l->f;
@@ -66,7 +48,8 @@ static void turn_head(Lane *l, uint32_t layer, uint32_t t, float *x, const float
                 f->m->kernels->rms_norm(x, norm, hp->head_dim_k, hp->norm_eps, x);
         if (plan->rope < 0)
                 return;
-        rope_row(f, plan, t, x);
+        f->m->kernels->rope(x, f->rope_cos[plan->rope] + t * f->rope_stride, f->rope_sin[plan->rope] + t * f->rope_stride,
+                            hp->n_rot / 2, f->m->architecture->rope_style != ROPE_HALVES);
         if (kind == QK_NORM_L2) {
                 float sum = 0.0f;
                 for (uint32_t i = 0; i < hp->head_dim_k; i++)

@@ -286,6 +286,31 @@ static void test_vectors(void) {
                                 check_vectors(k, n);
 }
 
+/* Either kind of pairs by the reference's steps: the same bits, and nothing else of the vector is touched. */
+static void test_rope(void) {
+        const Kernels *k;
+
+        for (size_t level = 0; (k = kernels_at(level)); level++)
+                for (uint32_t n = 1; kernels_select(k->name) && n < 70; n++)
+                        for (unsigned adjacent = 0; adjacent < 2; adjacent++) {
+                                float *x = random_floats(2 * n + 1), *c = random_floats(n), *s = random_floats(n);
+                                float *got = buffer((2 * n + 1) * sizeof *got);
+
+                                memcpy(got, x, (2 * n + 1) * sizeof *got);
+                                k->rope(got, c, s, n, adjacent);
+                                for (uint32_t i = 0; i < n; i++) {
+                                        const uint32_t p = adjacent ? 2 * i : i, q = adjacent ? p + 1 : p + n;
+                                        CHECK(got[p] == x[p] * c[i] - x[q] * s[i]);
+                                        CHECK(got[q] == x[p] * s[i] + x[q] * c[i]);
+                                }
+                                CHECK(got[2 * n] == x[2 * n]);
+                                free(x);
+                                free(c);
+                                free(s);
+                                free(got);
+                        }
+}
+
 /* Numbers beyond all measure stay numbers where the result is one. */
 static void test_vectors_extreme(void) {
         const Kernels *k;
@@ -325,4 +350,5 @@ TEST_MAIN(
         { "activations", test_activations },
         { "vectors", test_vectors },
         { "vectors, extreme", test_vectors_extreme },
+        { "rope", test_rope },
 )
