@@ -25,6 +25,14 @@ int file_open(int dir_fd, const char *name, int flags, int *ret_fd, uint64_t *re
         return 0;
 }
 
+int file_type(int fd, mode_t *ret) {
+        struct statx st;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+                return -errno;
+        *ret = st.stx_mode & S_IFMT;
+        return 0;
+}
+
 int file_read_text(int fd, size_t max, char **ret) {
         _cleanup_free_ char *text = malloc(max + 1);
         if (!text)

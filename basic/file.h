@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "basic/cleanup.h"
 
@@ -20,3 +21,7 @@ int file_open(int dir_fd, const char *name, int flags, int *ret_fd, uint64_t *re
 
 /* All that is left to read, NUL-terminated, to be freed. -EFBIG: more than max bytes; -EBADMSG: a NUL among them. */
 int file_read_text(int fd, size_t max, char **ret);
+
+/* S_IFREG, S_IFIFO, … of a descriptor that somebody handed over, as the kernel has it. The file system is not asked, as
+ * fstat() would: one that is a program of theirs (FUSE), or on a network, may never answer. */
+int file_type(int fd, mode_t *ret);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "basic/file.h"
 #include "daemon/sparkd/authorize.h"
 #include "daemon/sparkd/client.h"
 #include "daemon/sparkd/error.h"
@@ -261,7 +262,7 @@ static int check_shadow(const Manager *m, const char *name, const char *folder, 
 
 static int import_authorized(sd_bus_message *message, const Caller *c, sd_bus_error *reterr) {
         Manager *m = c->user->manager;
-        struct stat st;
+        mode_t type;
         const char *name;
         int file, r;
 
@@ -277,7 +278,7 @@ static int import_authorized(sd_bus_message *message, const Caller *c, sd_bus_er
                 r = options_read(message, import_options, ELEMENTSOF(import_options), &i->options, NULL, reterr);
         if (r >= 0)
                 r = check_name(name, reterr);
-        if (r >= 0 && (fstat(file, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(file, F_GETFL) & O_ACCMODE) == O_WRONLY))
+        if (r >= 0 && (file_type(file, &type) < 0 || type != S_IFREG || (fcntl(file, F_GETFL) & O_ACCMODE) == O_WRONLY))
                 r = sd_bus_error_set(reterr, SPARK_ERROR_INVALID_INPUT, "The file has to be a regular one, open for reading");
         if (r >= 0 && !(i->name = strdup(name)))
                 r = -ENOMEM;

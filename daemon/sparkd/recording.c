@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "basic/file.h"
 #include "daemon/sparkd/agents.h"
 #include "daemon/sparkd/charge.h"
 #include "daemon/sparkd/error.h"
@@ -118,15 +119,15 @@ static int arm(Recording *r, uint64_t usec) {
 }
 
 static int take_descriptor(Recording *r, sd_bus_message *m) {
-        struct stat st;
+        mode_t type;
         int fd, k;
 
         k = sd_bus_message_read(m, "h", &fd);
+        if (k >= 0)
+                k = file_type(fd, &type);
         if (k < 0)
                 return k;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+        if (type != S_IFIFO && type != S_IFSOCK)
                 return -EPROTOTYPE;
         r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (r->fd < 0)
