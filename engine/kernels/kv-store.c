@@ -48,7 +48,7 @@ static void encode(KvType type, const float *x, uint32_t at, uint32_t n, uint8_t
 static uint16_t f16_above(float x) {
         const uint16_t most = 0x7bff;
         uint16_t h = f16_from_scalar(MIN(x, KV_MAX));
-        return h < most && f16_scalar(h) < x ? h + 1 : h;
+        return (uint16_t) (h + (h < most && f16_scalar(h) < x));
 }
 
 /* Stores the unit of a vector of this length as its float16 scale; returns what its numbers are to be multiplied by, so
@@ -70,6 +70,21 @@ static void slice_to_pairs(const float *x, uint32_t at, uint32_t n, float invers
         UNROLL for (unsigned i = 0; i < VECTORS; i++)
                 q[i] = vi_from_f32(vf_mul(v[i], vf_set1(inverse)));
         vi_store_i16(line, q);
+}
+
+/* A slice's whole numbers at every second place from `to` on, or from behind it. */
+static always_inline_ void store_alternate(int16_t *to, bool behind, const int16_t line[KV_LANES]) {
+#if VF_LANES == 16
+        const __m128i shift = _mm_cvtsi32_si128(behind ? 16 : 0);
+        const __mmask32 places = behind ? 0xaaaaaaaa : 0x55555555;
+        UNROLL for (unsigned i = 0; i < KV_LANES; i += VF_LANES) {
+                vi pairs = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *) (const void *) (line + i)));
+                _mm512_mask_storeu_epi16(to + (size_t) 2 * i, places, _mm512_sll_epi32(pairs, shift));
+        }
+#else
+        for (uint32_t i = 0; i < KV_LANES; i++)
+                to[(size_t) 2 * i + behind] = line[i];
+#endif
 }
 
 static void store_pairs(const KvBlock *block, uint32_t slot, const float *k, const float *v, uint8_t *k_scales, uint8_t *v_scales) {
@@ -100,9 +115,8 @@ static void store_pairs(const KvBlock *block, uint32_t slot, const float *k, con
         const float v_inverse = choose_unit(max, 1, I16_LARGEST, v_scales + slot * sizeof(uint16_t));
         for (uint32_t d = 0; d < block->head_dim_v; d += KV_LANES) {
                 slice_to_pairs(v, d, block->head_dim_v, v_inverse, line);
-                to = (int16_t *) (void *) block->v + d / KV_LANES * slice + (size_t) slot / 2 * 2 * KV_LANES + slot % 2;
-                for (uint32_t i = 0; i < KV_LANES; i++)
-                        to[(size_t) 2 * i] = line[i];
+                to = (int16_t *) (void *) block->v + d / KV_LANES * slice + (size_t) slot / 2 * 2 * KV_LANES;
+                store_alternate(to, slot % 2, line);
         }
 }
 
