@@ -1,118 +1,212 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Attention over pages (see attend.h and, for the layout, level.h). Compiled once for each vector level.
  *
- * Tiles of queries walk the pages in spans, several to a step: scores (attend-product.h), softmax, weighted sums. A query
- * of KV_I16 is made whole numbers once, its weights for each span. Of the other types a single query converts keys and
- * values in registers, once for the heads of the group; for several queries a page is converted to floats once for all.
- * Both take the same steps for each (query, head). A query's own row never meets a number that nobody stored. */
+ * Scores and weighted sums are one loop: rows of numbers times a page's 32 columns, keys being transposed and values
+ * cut into slices of 32. KV_I16 is multiplied as it is stored, two whole numbers a lane: a query is made whole numbers
+ * once, its weights for each page. Of the other types a single query converts keys and values in registers, once for the
+ * heads of the group; several queries walk the pages together, and a page is converted to floats once for all. Both take
+ * the same steps for each (query, head). A query's own row never meets a number that nobody stored. */
 
 #include <float.h>
 #include <math.h>
 
-#include "engine/kernels/attend-product.h"
+#include "engine/kernels/kv-numbers.h"
 
-#define SPAN_PAGES (ATTEND_SPAN / KV_PAGE_TOKENS)
-#define SPAN_VECTORS (ATTEND_SPAN / VF_LANES)
-#define LOG2_E 1.44269504088896341f
+#if VF_LANES == 16
+#define TILE_ROWS_MAX 8u
+#define TILE_HEIGHTS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(6, __VA_ARGS__) X(8, __VA_ARGS__)
+static const unsigned heights[] = { 1, 2, 3, 4, 6, 8 };
+#else
+#define TILE_ROWS_MAX 2u
+#define TILE_HEIGHTS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__)
+static const unsigned heights[] = { 1, 2 };
+#endif
 
-/* One tile: queries [t0, t0 + n) with the group's heads as rows, query by query. */
-typedef struct Tile {
-        const AttendArgs *a;
-        uint32_t t0, n_rows;
-        void **q, **weights;          /* [row], of [dim_k]; of the present span's ATTEND_SPAN */
-        float **sums;                 /* [row], of [dim_v] */
-        uint32_t *pos, *first;        /* [row]; the lowest position that it sees */
-        float *max;                   /* [row] */
-        float *factors;               /* [row]: what its sums so far shrink by in the present span */
-        float *q_units, *units;       /* [row], KV_I16: what its query's numbers count, and the present span's sums */
-        float *scales;                /* [row], KV_I16: what its weights in the present span are multiplied by */
-        float *total;                 /* [row][VF_LANES], to be summed at the end */
-        float *converted;             /* KV_I16: the queries; else a page's keys, then the span's values */
-        uint32_t dim_k, dim_v;        /* padded to KV_LANES */
-} Tile;
+_Static_assert(KV_LANES == KV_PAGE_TOKENS, "keys and values share the loops");
 
-/* The pages that a tile is at. Where spans begin depends on positions alone. */
-typedef struct Span {
-        uint32_t p0, lo, hi;          /* where it begins; what some query sees of it */
-        uint32_t begin, end;          /* its pages in which that is */
-        Block keys[SPAN_PAGES], values[SPAN_PAGES];
-        float k_units[ATTEND_SPAN];   /* what a position's scores count, in powers of two; 0 outside [lo, hi) */
-        float v_units[ATTEND_SPAN];   /* KV_I16: what its value counts; 0 outside [lo, hi) */
-} Span;
+/* rows[r][i], i in [lo, hi), times 32 columns of numbers: added to sums[r][column … column + 31] times its factor. */
+typedef struct ProductArgs {
+        void *const *rows;            /* of floats; KV_I16: of int16, even in number */
+        const uint8_t *numbers;       /* [i][32]; KV_I16: [i / 2][32][2] */
+        const uint8_t *scales;        /* KV_Q8. Keys: [i / 32][32]; values: [i] */
+        const uint8_t *next;          /* what to fetch ahead, or NULL */
+        uint32_t lo, hi;
+        float *const *sums;           /* KV_I16's keys: of int32 */
+        size_t column;
+        const float *factors;         /* NULL: begin at zero */
+        const float *units;           /* KV_I16's values: what a row's sums of whole numbers count */
+} ProductArgs;
+typedef void (*Product)(const ProductArgs *a);
 
-static Block block_at(const AttendArgs *a, uint32_t page, size_t offset, uint32_t head_dim, uint32_t lo, uint32_t hi) {
-        const uint8_t *numbers = a->pages[page] + offset;
+static always_inline_ vf load_number(KvType type, const uint8_t *p) {
+        return type == KV_F32 ? vf_load((const float *) (const void *) p) : type == KV_F16 ? vf_from_f16(p) : vf_from_i8(p);
+}
+
+static always_inline_ float load_f16(const uint8_t *p, size_t i) {
+        uint16_t h;
+        memcpy(&h, p + i * sizeof h, sizeof h);
+        return f16_scalar(h);
+}
+
+static always_inline_ void product(const KvType type, const bool values, const unsigned R, const ProductArgs *a) {
+        const unsigned line = KV_LANES * number_size(type);
+        vf sum[TILE_ROWS_MAX][VECTORS], scale[VECTORS] = {};
+
+        UNROLL for (unsigned r = 0; r < R; r++)
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        sum[r][v] = a->factors ? vf_mul(vf_load(a->sums[r] + a->column + v * VF_LANES), vf_set1(a->factors[r])) : vf_set1(0);
+
+        for (uint32_t i = a->lo; i < a->hi; i++) {
+                const uint8_t *numbers = a->numbers + (size_t) i * line;
+                vf x[VECTORS];
+
+                if (a->next)
+                        _mm_prefetch((const char *) a->next + (size_t) i * line, _MM_HINT_T0);
+                if (type == KV_Q8 && !values && i % KV_LANES == 0)
+                        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                                scale[v] = vf_from_f16(a->scales + (i + v * VF_LANES) * sizeof(uint16_t));
+                UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                        x[v] = load_number(type, numbers + v * VF_LANES * number_size(type));
+                        if (type == KV_Q8)
+                                x[v] = vf_mul(x[v], values ? vf_set1(load_f16(a->scales, i)) : scale[v]);
+                }
+                UNROLL for (unsigned r = 0; r < R; r++)
+                        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                                sum[r][v] = vf_fma(vf_set1(((const float *) a->rows[r])[i]), x[v], sum[r][v]);
+        }
+
+        UNROLL for (unsigned r = 0; r < R; r++)
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        vf_store(a->sums[r] + a->column + v * VF_LANES, sum[r][v]);
+}
+
+/* Sums of whole numbers have the type that the instruction has: of vi, they would be copied in every round of the loop. */
+typedef int32_t vi32 __attribute__((vector_size(sizeof(vi))));
+
+static always_inline_ vi load_pair(const int16_t *row, size_t pair) {
+        int32_t two;
+        memcpy(&two, row + 2 * pair, sizeof two);
+        return vi_set1(two);
+}
+
+/* The same for KV_I16. Factors begin at one: weighted sums are always added. */
+static always_inline_ void product_pairs(const bool values, const unsigned R, const ProductArgs *a) {
+        const unsigned line = KV_LANES * 2 * sizeof(int16_t);
+        const int16_t *row[TILE_ROWS_MAX];
+        vi32 dot[TILE_ROWS_MAX][VECTORS];
+
+        UNROLL for (unsigned r = 0; r < R; r++) {
+                row[r] = a->rows[r];
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        dot[r][v] = (vi32) vi_zero();
+        }
+
+        for (size_t i = a->lo / 2; i < (a->hi + 1) / 2; i++) {
+                const uint8_t *numbers = a->numbers + i * line;
+                vi x[VECTORS];
+
+                if (a->next)
+                        UNROLL for (unsigned at = 0; at < line; at += 64)
+                                _mm_prefetch((const char *) a->next + i * line + at, _MM_HINT_T0);
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        x[v] = vi_load(numbers + v * sizeof(vi));
+                UNROLL for (unsigned r = 0; r < R; r++) {
+                        vi pair = load_pair(row[r], i);
+                        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                                dot[r][v] = (vi32) vi_dot2((vi) dot[r][v], x[v], pair);
+                }
+        }
+
+        UNROLL for (unsigned r = 0; r < R; r++)
+                UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                        float *to = a->sums[r] + a->column + v * VF_LANES;
+                        if (values)
+                                vf_store(to, vf_fma(vf_from_i32((vi) dot[r][v]), vf_set1(a->units[r]),
+                                                    vf_mul(vf_load(to), vf_set1(a->factors[r]))));
+                        else
+                                vi_store(to, (vi) dot[r][v]);
+                }
+}
+
+#define DEFINE_PRODUCT(R, type, values)                                         \
+        static void product_##type##_##values##_##R(const ProductArgs *a) {     \
+                if (type == KV_I16)                                             \
+                        product_pairs(values, R, a);                            \
+                else                                                            \
+                        product(type, values, R, a);                            \
+        }
+#define NAME_PRODUCT(R, type, values) product_##type##_##values##_##R,
+#define DEFINE_PRODUCTS(type)                                                   \
+        TILE_HEIGHTS(DEFINE_PRODUCT, type, 0) TILE_HEIGHTS(DEFINE_PRODUCT, type, 1)
+DEFINE_PRODUCTS(KV_F32)
+DEFINE_PRODUCTS(KV_F16)
+DEFINE_PRODUCTS(KV_Q8)
+DEFINE_PRODUCTS(KV_I16)
+
+#define NAME_PRODUCTS(type)                                                     \
+        [type] = { { TILE_HEIGHTS(NAME_PRODUCT, type, 0) }, { TILE_HEIGHTS(NAME_PRODUCT, type, 1) } },
+static const Product products[][2][sizeof heights / sizeof heights[0]] = {
+        NAME_PRODUCTS(KV_F32) NAME_PRODUCTS(KV_F16) NAME_PRODUCTS(KV_Q8) NAME_PRODUCTS(KV_I16)
+};
+
+/* A page's block as the loops take it: as stored, or converted. */
+typedef struct Block {
+        KvType type;
+        const uint8_t *numbers, *scales, *next;
+} Block;
+
+static Block block_at(const AttendArgs *a, uint32_t page, uint32_t last_page, size_t offset, uint32_t head_dim) {
+        size_t numbers = (size_t) SLICES(head_dim) * KV_LANES * KV_PAGE_TOKENS * number_size(a->type);
 
         return (Block) {
-                .type = a->type, .lo = lo, .hi = hi, .numbers = numbers,
-                .scales = numbers + (size_t) SLICES(head_dim) * KV_LANES * KV_PAGE_TOKENS * number_size(a->type),
+                .type = a->type,
+                .numbers = a->pages[page] + offset,
+                .scales = a->pages[page] + offset + numbers,
+                .next = page < last_page ? a->pages[page + 1] + offset : NULL,
         };
 }
 
-/* The span at p0, of what a tile sees, [first, last]. */
-static void begin_span(const AttendArgs *a, uint32_t p0, uint32_t first, uint32_t last, Span *span) {
-        /* Scores are kept in powers of two, exp(x) = 2^(x / ln 2), or as what tanh takes. */
-        const float scale = a->softcap > 0 ? 2 * a->scale / a->softcap : a->scale * LOG2_E;
-
-        span->p0 = p0;
-        span->lo = MAX(first, p0) - p0;
-        span->hi = MIN(last - p0 + 1, ATTEND_SPAN);
-        span->begin = span->lo / KV_PAGE_TOKENS;
-        span->end = (span->hi - 1) / KV_PAGE_TOKENS + 1;
-
-        const uint8_t *next = p0 + span->hi <= last ? a->pages[(p0 + span->hi) / KV_PAGE_TOKENS] + a->k_offset : NULL;
-        for (uint32_t b = span->end; b-- > span->begin; next = span->values[b].numbers) {
-                const uint32_t at = b * KV_PAGE_TOKENS, lo = MAX(span->lo, at) - at, hi = MIN(span->hi - at, KV_PAGE_TOKENS);
-
-                span->values[b] = block_at(a, p0 / KV_PAGE_TOKENS + b, a->v_offset, a->head_dim_v, lo, hi);
-                span->values[b].next = next;
-        }
-        for (uint32_t b = span->end; b-- > span->begin; next = span->keys[b].numbers) {
-                span->keys[b] = block_at(a, p0 / KV_PAGE_TOKENS + b, a->k_offset, a->head_dim_k, 0, a->head_dim_k);
-                span->keys[b].next = next;
-        }
-
-        for (uint32_t i = 0; i < ATTEND_SPAN; i += VF_LANES) {
-                const Block *k = &span->keys[i / KV_PAGE_TOKENS], *v = &span->values[i / KV_PAGE_TOKENS];
-                const size_t at = i % KV_PAGE_TOKENS * sizeof(uint16_t);
-                const bool seen = i / KV_PAGE_TOKENS >= span->begin && i / KV_PAGE_TOKENS < span->end;
-                vf k_unit = vf_set1(scale), v_unit = vf_set1(0);
-
-                if (a->type == KV_I16 && seen) {
-                        k_unit = vf_mul(k_unit, vf_from_f16(k->scales + at));
-                        v_unit = vf_from_f16(v->scales + at);
-                }
-                vf_store(span->k_units + i, vf_in_range(k_unit, vf_set1(0), i, span->lo, span->hi));
-                vf_store(span->v_units + i, vf_in_range(v_unit, vf_set1(0), i, span->lo, span->hi));
-        }
-}
-
-/* Lines of 32 numbers as floats, to `to`, where the block then has them. Keys: a line is an element, 32 positions wide. */
-static void convert_keys(Block *b, float *to) {
-        for (uint32_t i = b->lo; i < b->hi; i++)
+/* `lines` lines of 32 numbers as floats, to `to`. Keys: a line is an element, 32 positions wide. */
+static void convert_keys(const Block *b, uint32_t lines, float *to) {
+        for (uint32_t i = 0; i < lines; i++)
                 UNROLL for (unsigned v = 0; v < VECTORS; v++) {
                         vf x = load_number(b->type, b->numbers + ((size_t) i * KV_LANES + v * VF_LANES) * number_size(b->type));
                         if (b->type == KV_Q8)
                                 x = vf_mul(x, vf_from_f16(b->scales + (i / KV_LANES * KV_LANES + v * VF_LANES) * sizeof(uint16_t)));
                         vf_store(to + (size_t) i * KV_LANES + v * VF_LANES, x);
                 }
-        *b = (Block) { .type = KV_F32, .lo = b->lo, .hi = b->hi, .numbers = (const uint8_t *) to };
 }
 
-/* Values: a line is a position in a slice. What is not multiplied stays as it was. */
-static void convert_values(Block *b, uint32_t slices, float *to) {
-        for (uint32_t slice = 0; slice < slices; slice++)
-                for (uint32_t i = b->lo; i < b->hi; i++) {
-                        const size_t line = (size_t) slice * KV_PAGE_TOKENS + i;
-                        UNROLL for (unsigned v = 0; v < VECTORS; v++) {
-                                vf x = load_number(b->type, b->numbers + (line * KV_LANES + v * VF_LANES) * number_size(b->type));
+/* Values: a line is a position in a slice. Positions outside [lo, hi) may hold anything and become zero. */
+static void convert_values(const Block *b, uint32_t lines, uint32_t lo, uint32_t hi, float *to) {
+        for (uint32_t i = 0; i < lines; i++) {
+                bool seen = i % KV_PAGE_TOKENS >= lo && i % KV_PAGE_TOKENS < hi;
+                UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                        vf x = vf_set1(0);
+                        if (seen) {
+                                x = load_number(b->type, b->numbers + ((size_t) i * KV_LANES + v * VF_LANES) * number_size(b->type));
                                 if (b->type == KV_Q8)
-                                        x = vf_mul(x, vf_set1(load_f16(b->scales, line)));
-                                vf_store(to + line * KV_LANES + v * VF_LANES, x);
+                                        x = vf_mul(x, vf_set1(load_f16(b->scales, i)));
                         }
+                        vf_store(to + (size_t) i * KV_LANES + v * VF_LANES, x);
                 }
-        *b = (Block) { .type = KV_F32, .lo = b->lo, .hi = b->hi, .numbers = (const uint8_t *) to };
+        }
 }
+
+/* One tile: queries [t0, t0 + n) with the group's heads as rows, query by query. */
+typedef struct Tile {
+        const AttendArgs *a;
+        uint32_t t0, n_rows;
+        void **q, **weights;          /* [row], of [dim_k]; of the present page's 32 */
+        float **sums;                 /* [row], of [dim_v] */
+        uint32_t *pos, *first;        /* [row]; the lowest position that it sees */
+        float *max;                   /* [row] */
+        float *factors;               /* [row]: what its sums so far shrink by in the present page */
+        float *q_units, *units;       /* [row], KV_I16: what its query's numbers count, and the present page's sums */
+        float *total;                 /* [row][VF_LANES], to be summed at the end */
+        float *converted;             /* KV_I16: the queries; else the present page's keys, then its values */
+        uint32_t dim_k, dim_v;        /* padded to KV_LANES */
+} Tile;
 
 static uint32_t first_seen(const AttendArgs *a, uint32_t pos) {
         uint32_t first = a->first;
@@ -124,131 +218,111 @@ static uint32_t first_seen(const AttendArgs *a, uint32_t pos) {
         return first;
 }
 
-static void scores(const Tile *tile, const Block *b, uint32_t column) {
+static unsigned height_for(uint32_t n_rows) {
+        unsigned h = sizeof heights / sizeof heights[0] - 1;
+        while (heights[h] > n_rows)
+                h--;
+        return h;
+}
+
+static void scores(const Tile *tile, const Block *b) {
         for (uint32_t row = 0; row < tile->n_rows;) {
                 unsigned h = height_for(tile->n_rows - row);
 
                 products[b->type][0][h](&(ProductArgs) {
-                        .rows = tile->q + row, .blocks = b, .end = 1, .fetch = row == 0,
-                        .sums = (float **) tile->weights + row, .column = column,
+                        .rows = tile->q + row, .numbers = b->numbers, .scales = b->scales,
+                        .next = row == 0 ? b->next : NULL, .hi = tile->a->head_dim_k, .sums = (float **) tile->weights + row,
                 });
                 row += heights[h];
         }
 }
 
-/* A row's scores in the first n vectors of a span, of which it sees [lo, hi), as powers of two. Returns the largest. */
-static always_inline_ float scale_scores(const Tile *tile, const Span *span, const bool pairs, const unsigned n, uint32_t row,
-                                         uint32_t lo, uint32_t hi) {
-        const AttendArgs *a = tile->a;
-        float *s = tile->weights[row];
-        const vf unit = vf_set1(pairs ? tile->q_units[row] : 1);
-        vf x[SPAN_VECTORS], largest = vf_set1(-INFINITY);
+/* A row's weights in a page as whole numbers, each times its value's unit: the sums' own unit follows from their total,
+ * so that no sum of products overflows. */
+static void weights_to_pairs(const Tile *tile, uint32_t row, vf x[], const Block *values, uint32_t lo, uint32_t hi) {
+        vf sum = vf_set1(0);
+        vi whole[VECTORS];
 
-        UNROLL for (unsigned v = 0; v < n; v++) {
-                x[v] = pairs ? vf_mul(vf_from_i32(vi_load(s + v * VF_LANES)), unit) : vf_load(s + v * VF_LANES);
-                x[v] = vf_mul(x[v], vf_load(span->k_units + v * VF_LANES));
+        UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                x[v] = vf_mul(x[v], vf_from_f16(values->scales + v * VF_LANES * sizeof(uint16_t)));
+                if (lo > 0 || hi < KV_PAGE_TOKENS)
+                        x[v] = vf_in_range(x[v], vf_set1(0), v * VF_LANES, lo, hi);
+                sum = vf_add(sum, x[v]);
         }
-        if (a->softcap > 0)
-                UNROLL for (unsigned v = 0; v < n; v++) {
+
+        const float total = vf_sum(sum);
+        const bool any = total > FLT_MIN * I16_WEIGHTS;       /* else all that was seen here is as good as zero */
+        const float scale = any ? I16_WEIGHTS / total : 0;
+
+        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                whole[v] = vi_from_f32(vf_mul(x[v], vf_set1(scale)));
+        vi_store_i16(tile->weights[row], whole);
+        tile->units[row] = any ? total * (1.0f / (I16_WEIGHTS * I16_LARGEST)) : 0;
+}
+
+/* Turns a row's scores in a page, of which it sees [lo, hi), into weights, and says what its sums so far shrink by.
+ * Scores are kept in powers of two: exp(x) = 2^(x / ln 2). */
+static void softmax_page(const Tile *tile, uint32_t row, const Block *keys, const Block *values, uint32_t lo, uint32_t hi) {
+        const AttendArgs *a = tile->a;
+        const float log2_e = 1.44269504088896341f, scale = a->softcap > 0 ? 2 * a->scale / a->softcap : a->scale * log2_e;
+        float *s = tile->weights[row], *total = tile->total + (size_t) row * VF_LANES;
+        float old = tile->max[row], max = old, correction = 1;
+        vf x[VECTORS], largest = vf_set1(-INFINITY), sum = vf_set1(0);
+
+        UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                vf unit = vf_set1(scale);
+
+                if (a->type == KV_I16) {
+                        x[v] = vf_from_i32(vi_load(s + v * VF_LANES));
+                        unit = vf_mul(vf_set1(scale * tile->q_units[row]), vf_from_f16(keys->scales + v * VF_LANES * sizeof(uint16_t)));
+                } else
+                        x[v] = vf_load(s + v * VF_LANES);
+                x[v] = vf_mul(x[v], unit);
+                if (a->softcap > 0) {
                         /* tanh(u) = 1 - 2 / (1 + exp(2u)) */
-                        vf t = vf_sub(vf_set1(1), vf_div(vf_set1(2), vf_add(vf_set1(1), vf_exp(x[v]))));
-                        x[v] = vf_mul(vf_set1(a->softcap * LOG2_E), t);
+                        vf e = vf_exp(x[v]);
+                        vf t = vf_sub(vf_set1(1), vf_div(vf_set1(2), vf_add(vf_set1(1), e)));
+                        x[v] = vf_mul(vf_set1(a->softcap * log2_e), t);
                 }
-        if (lo > 0 || hi < n * VF_LANES)
-                UNROLL for (unsigned v = 0; v < n; v++)
+                if (lo > 0 || hi < KV_PAGE_TOKENS)
                         x[v] = vf_in_range(x[v], vf_set1(-INFINITY), v * VF_LANES, lo, hi);
-        UNROLL for (unsigned v = 0; v < n; v++) {
-                vf_store(s + v * VF_LANES, x[v]);
                 largest = vf_max(largest, x[v]);
         }
-        return vf_hmax(largest);
-}
 
-/* A row's weights in the first n vectors of a span, from its scores; those of pairs times their values' units. Adds to
- * the row's total. Returns the sum of pairs. */
-static always_inline_ float weigh(const Tile *tile, const Span *span, const bool pairs, const unsigned n, uint32_t row) {
-        float *s = tile->weights[row], *total = tile->total + (size_t) row * VF_LANES;
-        const vf max = vf_set1(tile->max[row]), factor = vf_set1(tile->factors[row]);
-        vf sum = vf_set1(0), weighted = vf_set1(0);
-
-        UNROLL for (unsigned v = 0; v < n; v++) {
-                vf x = vf_exp2(vf_sub(vf_load(s + v * VF_LANES), max));
-                sum = vf_add(sum, x);
-                if (pairs) {
-                        x = vf_mul(x, vf_load(span->v_units + v * VF_LANES));
-                        weighted = vf_add(weighted, x);
-                }
-                vf_store(s + v * VF_LANES, x);
+        if (vf_any_gt(largest, vf_set1(old))) {
+                float lanes[VF_LANES];
+                max = vf_hmax(largest);
+                vf_store(lanes, vf_exp2(vf_set1(old - max)));
+                correction = lanes[0];
         }
-        vf_store(total, vf_fma(vf_load(total), factor, sum));
-        return pairs ? vf_sum(weighted) : 0;
-}
-
-/* A row's weights as whole numbers. */
-static always_inline_ void weights_to_pairs(const Tile *tile, const unsigned n, uint32_t row) {
-        const float *x = tile->weights[row];
-        const vf scale = vf_set1(tile->scales[row]);
-        vi whole[SPAN_VECTORS];
-
-        UNROLL for (unsigned v = 0; v < n; v++)
-                whole[v] = vi_from_f32(vf_mul(vf_load(x + v * VF_LANES), scale));
-        UNROLL for (unsigned v = 0; v < n; v += VECTORS)
-                vi_store_i16((int16_t *) tile->weights[row] + v * VF_LANES, whole + v);
-}
-
-/* Turns rows' scores in a span into weights, and says what their sums so far shrink by. In passes, so short that rows
- * overlap in each: a row's way through all of them is mostly waiting. What is one number a row is done by vectors. */
-static always_inline_ void softmax_rows(const Tile *tile, const Span *span, const bool pairs, const unsigned n) {
-        const uint32_t n_rows = tile->n_rows;
-
-        for (uint32_t r = 0; r < n_rows; r++) {
-                const uint32_t pos = tile->pos[r], lo = MAX(tile->first[r], span->p0) - span->p0;
-                const uint32_t hi = pos < span->p0 ? 0 : MIN(pos - span->p0 + 1, ATTEND_SPAN);
-                tile->factors[r] = scale_scores(tile, span, pairs, n, r, lo, hi);
+        UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+                x[v] = vf_exp2(vf_sub(x[v], vf_set1(max)));
+                sum = vf_add(sum, x[v]);
         }
-        for (uint32_t r = 0; r < n_rows; r += VF_LANES) {
-                const vf old = vf_load(tile->max + r), max = vf_max(old, vf_load(tile->factors + r));
-                const vf one = vf_keep_ge(vf_set1(1), old, max);      /* exactly, for rows that see nothing here */
+        tile->max[row] = max;
+        tile->factors[row] = correction;
+        vf_store(total, vf_fma(vf_load(total), vf_set1(correction), sum));
 
-                vf_store(tile->max + r, max);
-                vf_store(tile->factors + r, vf_max(vf_exp2(vf_sub(old, max)), one));
-        }
-        for (uint32_t r = 0; r < n_rows; r++)
-                tile->units[r] = weigh(tile, span, pairs, n, r);
-        if (!pairs)
-                return;
-
-        /* The sums' unit follows from the weights' total, so that no sum of products overflows. */
-        for (uint32_t r = 0; r < n_rows; r += VF_LANES) {
-                const vf total = vf_load(tile->units + r), least = vf_set1(FLT_MIN * I16_WEIGHTS);  /* below, as good as zero */
-                vf_store(tile->scales + r, vf_keep_ge(vf_div(vf_set1(I16_WEIGHTS), total), total, least));
-                vf_store(tile->units + r, vf_keep_ge(vf_mul(total, vf_set1(1.0f / (I16_WEIGHTS * I16_LARGEST))), total, least));
-        }
-        for (uint32_t r = 0; r < n_rows; r++)
-                weights_to_pairs(tile, n, r);
-}
-
-static void softmax(const Tile *tile, const Span *span) {
-        const bool pairs = tile->a->type == KV_I16, all = span->end > SPAN_PAGES / 2;
-
-        if (pairs && all)
-                softmax_rows(tile, span, true, SPAN_VECTORS);
-        else if (pairs)
-                softmax_rows(tile, span, true, SPAN_VECTORS / 2);
-        else if (all)
-                softmax_rows(tile, span, false, SPAN_VECTORS);
+        if (a->type == KV_I16)
+                weights_to_pairs(tile, row, x, values, lo, hi);
         else
-                softmax_rows(tile, span, false, SPAN_VECTORS / 2);
+                UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        vf_store(s + v * VF_LANES, x[v]);
 }
 
-static void weighted_sums(const Tile *tile, const Span *span) {
+static void weighted_sums(const Tile *tile, const Block *b, uint32_t lo, uint32_t hi) {
+        size_t slice = (size_t) KV_PAGE_TOKENS * KV_LANES * number_size(b->type);
+
         for (uint32_t row = 0; row < tile->n_rows;) {
                 unsigned h = height_for(tile->n_rows - row);
 
-                for (uint32_t column = 0; column < tile->dim_v; column += KV_LANES)
-                        products[span->values[span->begin].type][1][h](&(ProductArgs) {
-                                .rows = tile->weights + row, .blocks = span->values, .begin = span->begin, .end = span->end,
-                                .fetch = row == 0, .sums = tile->sums + row, .column = column,
+                for (uint32_t c = 0; c < tile->dim_v / KV_LANES; c++)
+                        products[b->type][1][h](&(ProductArgs) {
+                                .rows = tile->weights + row,
+                                .numbers = b->numbers + c * slice,
+                                .scales = b->scales + (size_t) c * KV_PAGE_TOKENS * sizeof(uint16_t),
+                                .next = row == 0 && b->next ? b->next + c * slice : NULL,
+                                .lo = lo, .hi = hi, .sums = tile->sums + row, .column = (size_t) c * KV_LANES,
                                 .factors = tile->factors + row, .units = tile->units + row,
                         });
                 row += heights[h];
@@ -284,9 +358,8 @@ static void begin_tile(const Tile *tile) {
                 }
                 tile->pos[r] = a->pos0 + t;
                 tile->first[r] = first_seen(a, tile->pos[r]);
+                tile->max[r] = -INFINITY;
         }
-        for (uint32_t r = 0; r < tile->n_rows; r += VF_LANES)
-                vf_store(tile->max + r, vf_set1(-FLT_MAX));   /* finite: a row that sees nothing yet shrinks by one */
         memset(tile->total, 0, (size_t) tile->n_rows * VF_LANES * sizeof(float));
         memset(tile->sums[0], 0, (size_t) tile->n_rows * tile->dim_v * sizeof(float));
 }
@@ -294,22 +367,37 @@ static void begin_tile(const Tile *tile) {
 static void attend_tile(const Tile *tile) {
         const AttendArgs *a = tile->a;
         const bool convert = a->type != KV_I16 && tile->n_rows > a->n_group;
-        const size_t page = (size_t) tile->dim_v * KV_PAGE_TOKENS;
-        Span span;
 
         begin_tile(tile);
-        const uint32_t first = tile->first[0], last = tile->pos[tile->n_rows - 1];
-        for (uint32_t p0 = first / ATTEND_SPAN * ATTEND_SPAN; p0 <= last; p0 += ATTEND_SPAN) {
-                begin_span(a, p0, first, last, &span);
-                for (uint32_t b = span.begin; b < span.end; b++) {
-                        if (convert)
-                                convert_keys(&span.keys[b], tile->converted);
-                        scores(tile, &span.keys[b], b * KV_PAGE_TOKENS);
+        uint32_t first = tile->first[0], last = tile->pos[tile->n_rows - 1], last_page = last / KV_PAGE_TOKENS;
+
+        for (uint32_t page = first / KV_PAGE_TOKENS; page <= last_page; page++) {
+                uint32_t p0 = page * KV_PAGE_TOKENS;
+                uint32_t lo = MAX(first, p0) - p0, hi = MIN(last - p0 + 1, KV_PAGE_TOKENS);
+                Block k = block_at(a, page, last_page, a->k_offset, a->head_dim_k);
+                Block v = block_at(a, page, last_page, a->v_offset, a->head_dim_v);
+                Block floats = { .type = KV_F32, .numbers = (const uint8_t *) tile->converted };
+
+                if (convert)
+                        convert_keys(&k, a->head_dim_k, tile->converted);
+                scores(tile, convert ? &floats : &k);
+
+                for (uint32_t r = 0; r < tile->n_rows; r++) {
+                        uint32_t pos = tile->pos[r], begin = MAX(tile->first[r], p0) - p0;
+                        uint32_t end = pos < p0 ? 0 : MIN(pos - p0 + 1, KV_PAGE_TOKENS);
+
+                        if (begin < end)
+                                softmax_page(tile, r, &k, &v, begin, end);
+                        else {
+                                memset(tile->weights[r], 0, KV_PAGE_TOKENS * sizeof(float));
+                                tile->factors[r] = 1;
+                                tile->units[r] = 0;
+                        }
                 }
-                softmax(tile, &span);
-                for (uint32_t b = span.begin; convert && b < span.end; b++)
-                        convert_values(&span.values[b], tile->dim_v / KV_LANES, tile->converted + b * page);
-                weighted_sums(tile, &span);
+
+                if (convert)
+                        convert_values(&v, tile->dim_v, lo, hi, tile->converted);
+                weighted_sums(tile, convert ? &floats : &v, lo, hi);
         }
 
         for (uint32_t r = 0; r < tile->n_rows; r++) {
@@ -327,7 +415,7 @@ static void attend_tile(const Tile *tile) {
 }
 
 void LEVEL(attend)(const AttendArgs *a) {
-        const uint32_t queries = MAX(ATTEND_ROWS / a->n_group, 1u), rows = ATTEND_PADDED(queries * a->n_group);
+        uint32_t queries = MAX(ATTEND_ROWS / a->n_group, 1u), rows = queries * a->n_group;
         uint32_t dim_k = SLICES(a->head_dim_k) * KV_LANES, dim_v = SLICES(a->head_dim_v) * KV_LANES;
         float *weights, *sums;
         Tile tile = { .a = a, .dim_k = dim_k, .dim_v = dim_v };
@@ -336,18 +424,17 @@ void LEVEL(attend)(const AttendArgs *a) {
         tile.max = tile.factors + rows;
         tile.q_units = tile.max + rows;
         tile.units = tile.q_units + rows;
-        tile.scales = tile.units + rows;
-        tile.total = tile.scales + rows;
+        tile.total = tile.units + rows;
         weights = tile.total + (size_t) rows * VF_LANES;
-        sums = weights + (size_t) rows * ATTEND_SPAN;
+        sums = weights + (size_t) rows * KV_PAGE_TOKENS;
         tile.converted = sums + (size_t) rows * dim_v;
-        tile.pos = (uint32_t *) (tile.converted + MAX(MAX(dim_k * KV_PAGE_TOKENS, dim_v * ATTEND_SPAN), rows * dim_k / 2));
+        tile.pos = (uint32_t *) (tile.converted + MAX((size_t) MAX(dim_k, dim_v) * KV_PAGE_TOKENS, (size_t) rows * dim_k / 2));
         tile.first = tile.pos + rows;
         tile.q = (void **) (tile.first + rows);
         tile.weights = tile.q + rows;
         tile.sums = (float **) (tile.weights + rows);
         for (uint32_t r = 0; r < rows; r++) {
-                tile.weights[r] = weights + (size_t) r * ATTEND_SPAN;
+                tile.weights[r] = weights + (size_t) r * KV_PAGE_TOKENS;
                 tile.sums[r] = sums + (size_t) r * dim_v;
         }
 

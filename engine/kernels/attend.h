@@ -2,9 +2,9 @@
 #pragma once
 
 /* Attention of consecutive queries of one sequence over its pages of keys and values, for one layer and one KV head
- * (with the n_group query heads that share it; Ainslie et al., GQA, 2023). Softmax runs online (Milakov & Gimelshein,
- * 2018) in ascending order over blocks of positions that begin at multiples of their length, so that a query's result
- * does not depend on how the prompt was cut into chunks. */
+ * (with the n_group query heads that share it; Ainslie et al., GQA, 2023). Softmax runs online over blocks of
+ * KV_PAGE_TOKENS positions that start at multiples of it, in ascending order, so that a query's result does not depend
+ * on how the prompt was cut into chunks (Milakov & Gimelshein, 2018). */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -46,11 +46,11 @@ size_t kv_block_size(KvType type, uint32_t head_dim) {
 
 size_t attend_scratch(uint32_t head_dim_k, uint32_t head_dim_v, uint32_t n_group) {
         size_t dim_k = (head_dim_k + KV_LANES - 1) / KV_LANES * KV_LANES, dim_v = (head_dim_v + KV_LANES - 1) / KV_LANES * KV_LANES;
-        size_t rows = ATTEND_PADDED(MAX(ATTEND_ROWS, n_group));
+        size_t rows = ATTEND_ROWS + n_group;
 
-        /* For each row of a tile: its sums, its weights for a span, five numbers of its softmax and up to 16 parts of
-         * the total. Then a page's keys, later a span's values, as floats, or the rows' queries as int16. Then each row's two
+        /* For each row of a tile: its sums, its weights for one page, four numbers of its softmax and up to 16 parts of
+         * the total. Then a page's keys, later its values, as floats, or the rows' queries as int16. Then each row's two
          * positions and three addresses. */
-        return (rows * (dim_v + ATTEND_SPAN + 21) + MAX(MAX(dim_k * KV_PAGE_TOKENS, dim_v * ATTEND_SPAN), rows * dim_k / 2)) * sizeof(float)
+        return (rows * (dim_v + KV_PAGE_TOKENS + 20) + MAX(MAX(dim_k, dim_v) * KV_PAGE_TOKENS, rows * dim_k / 2)) * sizeof(float)
                 + rows * (2 * sizeof(uint32_t) + 3 * sizeof(float *));
 }

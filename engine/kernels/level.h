@@ -12,7 +12,7 @@
  * [d / 2][p][2], V's of positions p and p + 1 at [d / 32][p / 2][d % 32][2]; both padded with zeros; behind them [p], a
  * float16 for each vector. A key counts I16_NORM to its Euclidean length, which stands there over I16_KEY_UNIT; so does
  * a query, so that no part of their product exceeds I16_NORM squared (Cauchy and Schwarz). A value counts I16_LARGEST to
- * its largest element; a span's weights, I16_WEIGHTS to their sum. */
+ * its largest element; a page's weights, I16_WEIGHTS to their sum. */
 
 #include "basic/cleanup.h"
 #include "engine/kernels/kernels.h"
@@ -22,11 +22,9 @@
 #define I16_NORM 32000.0f
 #define I16_KEY_UNIT 16.0f            /* 256 elements of KV_MAX still have a length in float16 */
 #define I16_LARGEST 32767.0f
-#define I16_WEIGHTS 32700.0f          /* rounding up may add 64 */
+#define I16_WEIGHTS 32700.0f          /* rounding up may add 16 */
 #define WIDE_TOKENS 20u               /* from so many on, weights are unpacked once for all */
-#define ATTEND_SPAN 128u              /* positions to a step of softmax; spans begin at multiples of it */
 #define ATTEND_ROWS 48u               /* (query, head) pairs that walk the pages together, or one query's */
-#define ATTEND_PADDED(rows) (((rows) + 15u) / 16u * 16u)      /* to whole vectors */
 
 /* One pair of rope(), by the steps that every level takes. */
 static inline void turn_pair(float *x, float *y, float c, float s) {

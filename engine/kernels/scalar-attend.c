@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The reference attention: one query and one head at a time, page by page, in ascending order. */
+/* The reference attention: one query and one head at a time, page by page, in the order that attend.h fixes. */
 
 #include <math.h>
 #include <string.h>

@@ -103,8 +103,8 @@ static always_inline_ vi vi_max32(vi a, vi b) { return _mm512_max_epi32(a, b); }
 
 /* 32 whole numbers, in order, as int16, saturated. */
 static always_inline_ void vi_store_i16(int16_t *p, const vi a[]) {
-        const vi order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
-        _mm512_storeu_si512(p, _mm512_permutexvar_epi64(order, _mm512_packs_epi32(a[0], a[1])));
+        _mm256_storeu_si256((void *) p, _mm512_cvtsepi32_epi16(a[0]));
+        _mm256_storeu_si256((void *) (p + 16), _mm512_cvtsepi32_epi16(a[1]));
 }
 
 /* 32 whole numbers, in order, as bytes, saturated. */
